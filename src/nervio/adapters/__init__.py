@@ -1,0 +1,1 @@
+"""Implementations of the ports: the only code that imports a vendor's SDK."""

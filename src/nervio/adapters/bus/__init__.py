@@ -1,0 +1,1 @@
+"""Event buses: in process today, one adapter a file."""

@@ -1,0 +1,348 @@
+"""Group commit: concurrent callers meet in a batch, share one commit, and each gets a verdict of its own.
+
+There is no fixed wait: a writer that is free takes what is there, so a lone sale commits alone and at once, and a batch
+grows only while the one before it is being written. Batches are capped by estimated time, not by count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from nervio.db.batch import Command, Lane
+from nervio.db.execution import Outcome
+from nervio.kernel.errors import Kind, NervioError
+
+log = logging.getLogger(__name__)
+
+BATCH_SECONDS = 0.010
+"""Longest time a batch is meant to hold the writer: what a sale may have to wait for."""
+
+QUIET_BATCH_SECONDS = 0.040
+QUIET_TILL_SECONDS = 2.0
+"""While nobody has sold anything for a while, imports and jobs may write larger batches: a commit has a fixed price.
+Only the first sale after a quiet time can meet one."""
+
+MIN_BATCH_WEIGHT = 128
+MAX_BATCH_WEIGHT = 4096
+ENOUGH_COMMANDS = 16
+
+B = TypeVar("B")
+R = TypeVar("R")
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A command in the queue and the future its caller waits on."""
+
+    command: Command[Any, Any]
+    answer: asyncio.Future[Outcome]
+
+
+class CostEstimate:
+    """What one more unit of weight adds to a batch's time: the slope of a line fitted with exponential forgetting.
+
+    The fixed cost of a commit must stay out of it. Dividing a batch's time by its weight would make small batches look
+    dear, so that the next were cut smaller still, until every command paid for a commit of its own.
+    """
+
+    _FORGET = 0.05
+    _FLOOR = 2e-6
+    _CEILING = 500e-6
+
+    def __init__(self) -> None:
+        self.seconds_per_unit = 40e-6
+        self._weight = self._seconds = self._variance = self._covariance = 0.0
+
+    def learn(self, weight: int, seconds: float) -> None:
+        """Takes in one batch."""
+        off_weight, off_seconds = weight - self._weight, seconds - self._seconds
+        self._weight += self._FORGET * off_weight
+        self._seconds += self._FORGET * off_seconds
+        keep = 1 - self._FORGET
+        self._variance = keep * (self._variance + self._FORGET * off_weight * off_weight)
+        self._covariance = keep * (self._covariance + self._FORGET * off_weight * off_seconds)
+        if self._variance > 1.0:
+            self.seconds_per_unit = min(max(self._covariance / self._variance, self._FLOOR), self._CEILING)
+
+
+class LaneQueue:
+    """The bounded queue of one lane and its estimate of what a unit of weight costs."""
+
+    def __init__(self, lane: Lane, capacity: int) -> None:
+        self.lane = lane
+        self._capacity = capacity
+        self._waiting: deque[Waiting] = deque()
+        self._cost = CostEstimate()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether a batch is worth cutting although more callers may be about to queue up."""
+        return len(self._waiting) >= ENOUGH_COMMANDS
+
+    def put(self, waiting: Waiting) -> None:
+        """Adds a command; a full queue is refused with `too_many`, so that memory and waiting stay bounded."""
+        if len(self._waiting) >= self._capacity:
+            raise NervioError(
+                Kind.TOO_MANY,
+                "queue_full",
+                "Too many writes are waiting; send this again shortly.",
+                lane=self.lane.value,
+            )
+        self._waiting.append(waiting)
+
+    def take(self, seconds: float) -> list[Waiting]:
+        """The next batch, of about that many seconds. Commands whose callers gave up are withdrawn and never run."""
+        fits = seconds / self._cost.seconds_per_unit
+        budget = min(max(fits, MIN_BATCH_WEIGHT), MAX_BATCH_WEIGHT)
+        batch: list[Waiting] = []
+        while self._waiting and (not batch or budget >= self._waiting[0].command.weight):
+            waiting = self._waiting.popleft()
+            if not waiting.answer.cancelled():
+                batch.append(waiting)
+                budget -= waiting.command.weight
+        return batch
+
+    def measured(self, batch: Sequence[Waiting], seconds: float) -> None:
+        """Learns from a batch that was written."""
+        self._cost.learn(sum(waiting.command.weight for waiting in batch), seconds)
+
+    def drain(self) -> list[Waiting]:
+        """Everything that still waits, taken out."""
+        left = list(self._waiting)
+        self._waiting.clear()
+        return left
+
+
+class Writer(Protocol):
+    """Takes commands and answers them; one kind a database."""
+
+    def submit(self, waiting: Waiting) -> None:
+        """Queues a command. Raises NervioError `too_many` when the lane is full."""
+        ...
+
+    async def start(self) -> None:
+        """Begins writing."""
+        ...
+
+    async def close(self) -> None:
+        """Writes what was taken, refuses the rest as unavailable, and stops."""
+        ...
+
+
+def answer(batch: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
+    """Resolves the callers' futures; must run on their event loop. An answer nobody waits for any more is dropped."""
+    for waiting, outcome in zip(batch, outcomes, strict=True):
+        if not waiting.answer.done():
+            waiting.answer.set_result(outcome)
+
+
+def unavailable(message: str) -> NervioError:
+    """The store cannot be written to just now."""
+    return NervioError(Kind.UNAVAILABLE, "store_unavailable", message)
+
+
+class GroupCommit:
+    """The door to the writer: awaits verdicts and raises them where they are errors."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def submit(self, command: Command[B, R]) -> R:
+        """Commits one command and returns its reply. Raises NervioError for a refusal, anything else for a bug."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._writer.submit(Waiting(command, future))
+        outcome = await future
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome  # type: ignore[return-value]
+
+    async def submit_all(self, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
+        """Queues all commands in order and waits for all; refusals come back as values. When the queue fills up in
+        the middle, the rest is refused with `too_many` and the first ones still get their verdicts."""
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[Outcome]] = []
+        for command in commands:
+            future: asyncio.Future[Outcome] = loop.create_future()
+            futures.append(future)
+            try:
+                self._writer.submit(Waiting(command, future))
+            except NervioError as refusal:
+                future.set_result(refusal)
+        try:
+            return [await future for future in futures]
+        except asyncio.CancelledError:
+            for future in futures:
+                future.cancel()
+            raise
+
+
+class ThreadWriter:
+    """One writer thread for all lanes: the shape for a database with a single write lock.
+
+    `run(commands)` is called on the writer thread only and may block. After every batch of another lane the till is
+    served first, so a sale waits for at most one foreign batch.
+    """
+
+    def __init__(self, run: Callable[[list[Command[Any, Any]]], list[Outcome]], capacity: int) -> None:
+        self._run = run
+        self._lanes = {lane: LaneQueue(lane, capacity) for lane in Lane}
+        self._others: deque[Lane] = deque(lane for lane in Lane if lane is not Lane.TILL)
+        self._changed = threading.Condition()
+        self._closing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._till_had_turn = False
+        self._till_used_at = -QUIET_TILL_SECONDS
+        self._is_waiting = False
+        self._answers_under_way = 0
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, name="nervio-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, waiting: Waiting) -> None:
+        with self._changed:
+            if self._closing:
+                raise unavailable("Nervio is shutting down; send this again in a moment.")
+            self._lanes[waiting.command.lane].put(waiting)
+            if self._is_waiting and not self._answers_under_way:
+                self._changed.notify()
+
+    async def close(self) -> None:
+        with self._changed:
+            self._closing = True
+            left = [waiting for lane in self._lanes.values() for waiting in lane.drain()]
+            self._changed.notify()
+        answer(left, [unavailable("Nervio is shutting down; send this again in a moment.")] * len(left))
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _work(self) -> None:
+        assert self._loop is not None
+        while True:
+            with self._changed:
+                lane = self._wait_for_lane()
+                if lane is None:
+                    return
+                started = self._loop.time()
+                if lane.lane is Lane.TILL:
+                    self._till_used_at = started
+                quiet = started - self._till_used_at > QUIET_TILL_SECONDS
+                batch = lane.take(QUIET_BATCH_SECONDS if quiet else BATCH_SECONDS)
+            if not batch:
+                continue
+            try:
+                outcomes: list[Outcome] = self._run([waiting.command for waiting in batch])
+                lane.measured(batch, self._loop.time() - started)
+            except Exception as error:
+                # The writer outlives any one batch: whatever broke is that batch's verdict, loudly logged.
+                log.exception("batch_failed")
+                outcomes = [error] * len(batch)
+            with self._changed:
+                self._answers_under_way += 1
+            self._loop.call_soon_threadsafe(self._answer, batch, outcomes)
+
+    def _answer(self, batch: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
+        """On the event loop: wakes the callers, and lets those who go on at once queue up before the next batch is cut.
+
+        Otherwise the first of them to come back would be written alone, and the others would wait for its commit.
+        """
+        assert self._loop is not None
+        answer(batch, outcomes)
+        self._loop.call_soon(self._loop.call_soon, self._answered)
+
+    def _answered(self) -> None:
+        with self._changed:
+            self._answers_under_way -= 1
+            if self._is_waiting:
+                self._changed.notify()
+
+    def _wait_for_lane(self) -> LaneQueue | None:
+        """The lane to serve next; None when closing. Waits while there is nothing to write, holding the lock."""
+        while not self._closing:
+            lane = self._next_lane()
+            if lane is not None and (lane.is_enough or not self._answers_under_way):
+                self._had_its_turn(lane.lane)
+                return lane
+            self._is_waiting = True
+            self._changed.wait()
+            self._is_waiting = False
+        return self._next_lane()
+
+    def _next_lane(self) -> LaneQueue | None:
+        till = self._lanes[Lane.TILL]
+        if len(till) and not self._till_had_turn:
+            return till
+        others = (self._lanes[lane] for lane in self._others if len(self._lanes[lane]))
+        return next(others, till if len(till) else None)
+
+    def _had_its_turn(self, lane: Lane) -> None:
+        """Puts a lane that is being served behind the others; only then, since it may be looked for in vain many times."""
+        self._till_had_turn = lane is Lane.TILL
+        if not self._till_had_turn:
+            self._others.remove(lane)
+            self._others.append(lane)
+
+
+class LaneWriter:
+    """One task and one connection a lane: the shape for a database with many writers.
+
+    `run(lane, commands)` writes a batch and reconnects by itself; lanes never wait for each other here.
+    """
+
+    def __init__(self, run: Callable[[Lane, list[Command[Any, Any]]], Any], capacity: int) -> None:
+        self._run = run
+        self._lanes = {lane: LaneQueue(lane, capacity) for lane in Lane}
+        self._wake = {lane: asyncio.Event() for lane in Lane}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._work(lane), name=f"nervio-writer-{lane.value}") for lane in Lane]
+
+    def submit(self, waiting: Waiting) -> None:
+        if self._closing:
+            raise unavailable("Nervio is shutting down; send this again in a moment.")
+        lane = waiting.command.lane
+        self._lanes[lane].put(waiting)
+        self._wake[lane].set()
+
+    async def close(self) -> None:
+        self._closing = True
+        left = [waiting for lane in self._lanes.values() for waiting in lane.drain()]
+        answer(left, [unavailable("Nervio is shutting down; send this again in a moment.")] * len(left))
+        for wake in self._wake.values():
+            wake.set()
+        await asyncio.gather(*self._tasks)
+
+    async def _work(self, lane: Lane) -> None:
+        queue, wake = self._lanes[lane], self._wake[lane]
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = queue.take(BATCH_SECONDS if lane is Lane.TILL else QUIET_BATCH_SECONDS)
+            if not batch:
+                if self._closing:
+                    return
+                wake.clear()
+                await wake.wait()
+                continue
+            started = loop.time()
+            try:
+                outcomes = await self._run(lane, [waiting.command for waiting in batch])
+                queue.measured(batch, loop.time() - started)
+            except Exception as error:
+                log.exception("batch_failed")
+                outcomes = [error] * len(batch)
+            answer(batch, outcomes)
+            # Lets the callers that were just answered queue their next command before the next batch is cut.
+            await asyncio.sleep(0)

@@ -1,0 +1,63 @@
+"""Who is asking, for which tenant, and through which store: what every use case is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from nervio.db.batch import Command, Lane, Operation
+from nervio.db.database import Database
+from nervio.db.execution import Outcome
+from nervio.db.tenancy import TenantConnection
+from nervio.kernel.errors import forbidden
+from nervio.kernel.ids import new_id
+from nervio.ports.clock import Clock
+
+T = TypeVar("T")
+B = TypeVar("B")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Ctx:
+    """The context of one request or job. `permissions` None means the program itself acts, not a person."""
+
+    tenant_id: str
+    actor_id: str
+    database: Database
+    clock: Clock
+    permissions: frozenset[str] | None = None
+    lane: Lane = Lane.TILL
+
+    def require(self, permission: str) -> None:
+        """Raises `forbidden` unless the actor has the permission."""
+        if self.permissions is not None and permission not in self.permissions:
+            raise forbidden(permission)
+
+    def command(self, operation: Operation[B, R], body: B, key: str | None, *, weight: int = 1) -> Command[B, R]:
+        """A command of this actor in this tenant.
+
+        Without a key it gets one of its own: a batch whose COMMIT had an unknown outcome is sent again by its keys, and a
+        sale without one would be sold twice.
+        """
+        own_key = new_id() if key is None else key
+        return Command(operation, self.tenant_id, self.actor_id, own_key, body, weight=weight, lane=self.lane)
+
+    async def submit(self, operation: Operation[B, R], body: B, key: str | None, *, weight: int = 1) -> R:
+        """Commits one command and returns its reply, or raises its refusal."""
+        return await self.database.submit(self.command(operation, body, key, weight=weight))
+
+    async def submit_all(self, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
+        """Commits many; each outcome is a reply or an exception, in order."""
+        return await self.database.submit_all(commands)
+
+    async def read(self, query: Callable[[TenantConnection], T]) -> T:
+        """Runs queries bound to this tenant in one read transaction."""
+
+        def run(connection: Connection) -> T:
+            return query(TenantConnection(connection, self.tenant_id))
+
+        return await self.database.read(run)

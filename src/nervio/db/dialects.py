@@ -1,0 +1,329 @@
+"""Everything that differs between SQLite and PostgreSQL. No other file asks which database it is talking to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    Connection,
+    FromClause,
+    Select,
+    String,
+    Table,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
+
+from nervio.db.tables import Id, commits
+from nervio.db.writes import Insert, KeysRaced, Row, Update, Write
+
+# One number for the whole database: advisory locks are per database, and a stop is too.
+FENCE_KEY = 0x4E45_5256_494F
+SEQUENCER_KEY = FENCE_KEY + 1
+STOP_CHANNEL = "nervio_stop"
+SCHEMA_KEY = FENCE_KEY + 2
+
+_UNIQUE_VIOLATION = "23505"
+_RETRYABLE = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
+
+
+class Dialect(ABC):
+    """What the database layer needs said differently on each database."""
+
+    name: str
+    driver: str
+    numbers_commits_inline: bool
+    """Whether a commit gets its dense position in its own transaction (one writer) or from the sequencer."""
+
+    @abstractmethod
+    def rows_table(self, alias: str, columns: Sequence[Column[Any]]) -> FromClause:
+        """A table of rows that travel as one parameter a column (or one in all), to join against."""
+
+    @abstractmethod
+    def rows_parameters(self, alias: str, columns: Sequence[Column[Any]], rows: Sequence[Row]) -> dict[str, Any]:
+        """The parameters that fill `rows_table(alias, columns)`."""
+
+    @abstractmethod
+    def lock(self, statement: Select[Any], table: Table) -> Select[Any]:
+        """The statement, taking row locks of `table` where the database has such a thing."""
+
+    @abstractmethod
+    def take_fence(self, connection: Connection, exclusive: bool) -> None:
+        """Takes the halt fence for the rest of the transaction; shared by writers, exclusive for a stop."""
+
+    @abstractmethod
+    def apply(self, connection: Connection, writes: Sequence[Write]) -> None:
+        """Flushes the writes; a row is touched by at most one of them. Raises KeysRaced (see `Insert.may_race`)."""
+
+    @abstractmethod
+    def insert_missing(self, connection: Connection, write: Insert) -> None:
+        """Inserts the rows that are not there yet, judged by any unique key."""
+
+    @abstractmethod
+    def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
+        """Adds the commit row (id, recorded_at, entries, digest); may return it as a write to flush with the rest."""
+
+    @abstractmethod
+    def lock_schema(self, connection: Connection) -> None:
+        """Lets one process at a time change the schema, for the rest of the transaction."""
+
+    @abstractmethod
+    def without_foreign_keys(self, connection: Connection) -> AbstractContextManager[None]:
+        """Lets rows come in any order; every foreign key is checked when the block ends."""
+
+    @abstractmethod
+    def count_users(self, connection: Connection) -> int:
+        """How many connections of running servers the database has; a file answers for itself when it is opened."""
+
+    @abstractmethod
+    def check_foreign_keys(self, connection: Connection) -> None:
+        """Finds what a database that did not enforce foreign keys meanwhile let in; raises AssertionError."""
+
+    @abstractmethod
+    def is_retryable(self, error: DBAPIError) -> bool:
+        """Whether the whole transaction may simply be run again."""
+
+    @abstractmethod
+    def is_collision(self, error: DBAPIError) -> bool:
+        """Whether another process inserted a row that this one had found to be free."""
+
+
+class SQLiteDialect(Dialect):
+    """One writer, so most locks are nothing at all."""
+
+    name = "sqlite"
+    driver = "sqlite"
+    numbers_commits_inline = True
+
+    def rows_table(self, alias: str, columns: Sequence[Column[Any]]) -> FromClause:
+        each = func.json_each(bindparam(f"{alias}_rows", type_=String)).table_valued("value", name=f"{alias}_each")
+        return select(
+            *(
+                func.json_extract(each.c.value, literal_column(f"'$[{n}]'"), type_=c.type).label(c.name)
+                for n, c in enumerate(columns)
+            )
+        ).subquery(alias)
+
+    def rows_parameters(self, alias: str, columns: Sequence[Column[Any]], rows: Sequence[Row]) -> dict[str, Any]:
+        return {f"{alias}_rows": msgspec.json.encode(rows).decode()}
+
+    def lock(self, statement: Select[Any], table: Table) -> Select[Any]:
+        return statement
+
+    def take_fence(self, connection: Connection, exclusive: bool) -> None:
+        # BEGIN IMMEDIATE already holds the database's only write lock, which is the fence.
+        return
+
+    def apply(self, connection: Connection, writes: Sequence[Write]) -> None:
+        for write in writes:
+            if write.rows:
+                connection.exec_driver_sql(_sqlite_sql(write), list(write.rows))
+
+    def insert_missing(self, connection: Connection, write: Insert) -> None:
+        connection.exec_driver_sql(f"{_sqlite_sql(write)} ON CONFLICT DO NOTHING", list(write.rows))
+
+    def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
+        connection.exec_driver_sql(
+            "INSERT INTO commits (id, recorded_at, entries, digest, seq, position) "
+            "SELECT ?, ?, ?, ?, p.next, p.next FROM (SELECT coalesce(max(position), 0) + 1 AS next FROM commits) AS p",
+            row,
+        )
+        return []
+
+    def lock_schema(self, connection: Connection) -> None:
+        return  # BEGIN IMMEDIATE holds the only write lock
+
+    @contextmanager
+    def without_foreign_keys(self, connection: Connection) -> Iterator[None]:
+        yield  # maintenance connections do not enforce them
+        self.check_foreign_keys(connection)
+
+    def count_users(self, connection: Connection) -> int:
+        return 0
+
+    def check_foreign_keys(self, connection: Connection) -> None:
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(5)
+        assert not broken, f"foreign keys that point nowhere: {broken}"
+
+    def is_retryable(self, error: DBAPIError) -> bool:
+        return "database is locked" in str(error.orig)
+
+    def is_collision(self, error: DBAPIError) -> bool:
+        return False  # one writer at a time: what it found to be free stays free until it commits
+
+
+class PostgreSQLDialect(Dialect):
+    """Many writers, rows locked in key order; arrays travel as arrays."""
+
+    name = "postgresql"
+    driver = "postgresql+asyncpg"
+    numbers_commits_inline = False
+
+    def rows_table(self, alias: str, columns: Sequence[Column[Any]]) -> FromClause:
+        arrays = [bindparam(f"{alias}_{c.name}", type_=ARRAY(_array_type(c))) for c in columns]
+        return (
+            func.unnest(*arrays)
+            .table_valued(*(column(c.name, c.type) for c in columns), name=alias)
+            .render_derived(name=alias)
+        )
+
+    def rows_parameters(self, alias: str, columns: Sequence[Column[Any]], rows: Sequence[Row]) -> dict[str, Any]:
+        return {f"{alias}_{c.name}": [row[n] for row in rows] for n, c in enumerate(columns)}
+
+    def lock(self, statement: Select[Any], table: Table) -> Select[Any]:
+        return statement.with_for_update(of=table)
+
+    def take_fence(self, connection: Connection, exclusive: bool) -> None:
+        function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
+        connection.exec_driver_sql(f"SELECT {function}({FENCE_KEY})")
+        if exclusive:
+            # A stop counts once every synchronous standby has applied it (without standbys this is an ordinary commit),
+            # and wakes the other processes when it commits.
+            connection.exec_driver_sql(
+                f"SELECT set_config('synchronous_commit', 'remote_apply', true), pg_notify('{STOP_CHANNEL}', '')"
+            )
+
+    def apply(self, connection: Connection, writes: Sequence[Write]) -> None:
+        # Data-modifying CTEs: every table of the batch in one statement, one round trip. They run on one snapshot and
+        # in no promised order, which is right because no row is touched twice.
+        full = [write for write in writes if write.rows]
+        if not full:
+            return
+        parameters: list[list[Any]] = []
+        shape: list[_Shape] = []
+        for write in full:
+            key, may_race = (write.key, False) if isinstance(write, Update) else ((), write.may_race)
+            shape.append((type(write), write.table.name, key, write.columns, may_race))
+            parameters.extend(list(values) for values in zip(*write.rows, strict=True))
+        racing = sum(len(write.rows) for write in full if isinstance(write, Insert) and write.may_race)
+        statement = _postgresql_sql(tuple(shape), tuple(write.table for write in full))
+        written = connection.exec_driver_sql(statement, tuple(parameters)).scalar_one()
+        if written != racing:
+            raise KeysRaced
+
+    def insert_missing(self, connection: Connection, write: Insert) -> None:
+        source = _unnest(write.table, write.columns, 1)
+        connection.exec_driver_sql(
+            f"INSERT INTO {write.table.name} ({', '.join(write.columns)}) SELECT * FROM {source} ON CONFLICT DO NOTHING",
+            tuple([list(values) for values in zip(*write.rows, strict=True)]),
+        )
+
+    def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
+        # The column default draws from a sequence inside the flush, while every row lock is held.
+        return [Insert(commits, ("id", "recorded_at", "entries", "digest"), [row])]
+
+    def lock_schema(self, connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_KEY})")
+
+    @contextmanager
+    def without_foreign_keys(self, connection: Connection) -> Iterator[None]:
+        keys = connection.exec_driver_sql(
+            "SELECT conrelid::regclass, quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE contype = 'f' AND connamespace = current_schema()::regnamespace ORDER BY 1, 2"
+        ).fetchall()
+        for table, name, _ in keys:
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+        yield
+        for table, name, definition in keys:
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+
+    def count_users(self, connection: Connection) -> int:
+        users: int = connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'nervio'"
+        ).scalar_one()
+        return users
+
+    def check_foreign_keys(self, connection: Connection) -> None:
+        return  # always enforced
+
+    def is_retryable(self, error: DBAPIError) -> bool:
+        return getattr(error.orig, "sqlstate", None) in _RETRYABLE
+
+    def is_collision(self, error: DBAPIError) -> bool:
+        return getattr(error.orig, "sqlstate", None) == _UNIQUE_VIOLATION
+
+
+def dialect_of(connection: Connection) -> Dialect:
+    """The dialect a connection speaks."""
+    return for_name(connection.dialect.name)
+
+
+def for_name(name: str) -> Dialect:
+    """The dialect of a SQLAlchemy dialect name; a database that is not supported is named in the error."""
+    if name not in _DIALECTS:
+        raise ValueError(f"Nervio runs on SQLite and PostgreSQL, not on {name!r}.")
+    return _DIALECTS[name]
+
+
+def execute_only_on(name: str, connection: Connection, *statements: str) -> None:
+    """Runs statements that only one database has a use for (migrations do); on any other it does nothing."""
+    if connection.dialect.name == name:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+_DIALECTS: dict[str, Dialect] = {"sqlite": SQLiteDialect(), "postgresql": PostgreSQLDialect()}
+
+
+def _array_type(c: Column[Any]) -> Any:
+    return postgresql.UUID(as_uuid=False) if c.type is Id else c.type
+
+
+def _sqlite_sql(write: Write) -> str:
+    key = write.key if isinstance(write, Update) else ()
+    return _sqlite_sql_of(write.table.name, key, write.columns)
+
+
+@cache
+def _sqlite_sql_of(table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    if not key:
+        return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    # Numbered parameters, because the rows give the key first and UPDATE wants it last.
+    sets = ", ".join(f"{name} = ?{len(key) + n}" for n, name in enumerate(columns, 1))
+    where = " AND ".join(f"{name} = ?{n}" for n, name in enumerate(key, 1))
+    return f"UPDATE {table} SET {sets} WHERE {where}"
+
+
+_Shape = tuple[type, str, tuple[str, ...], tuple[str, ...], bool]
+_statements: dict[tuple[_Shape, ...], str] = {}
+
+
+def _unnest(table: Table, columns: Sequence[str], first: int) -> str:
+    """The rows of some columns, one array parameter each, numbered from `first`."""
+    native = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return f"unnest({', '.join(f'${n}::{table.c[c].type.compile(native)}[]' for n, c in enumerate(columns, first))})"
+
+
+def _postgresql_sql(shape: tuple[_Shape, ...], tables: tuple[Table, ...]) -> str:
+    """One statement for all writes of a shape; its one value is how many of the rows that may race were written."""
+    if shape in _statements:
+        return _statements[shape]
+    number = 1
+    parts, counted = [], []
+    for n, ((kind, name, key, columns, may_race), table) in enumerate(zip(shape, tables, strict=True)):
+        source = _unnest(table, (*key, *columns), number)
+        number += len(key) + len(columns)
+        if kind is Insert:
+            race = " ON CONFLICT DO NOTHING RETURNING 1" if may_race else ""
+            parts.append(f"w{n} AS (INSERT INTO {name} ({', '.join(columns)}) SELECT * FROM {source}{race})")
+            if may_race:
+                counted.append(f"(SELECT count(*) FROM w{n})")
+        else:
+            sets = ", ".join(f"{c} = u.{c}" for c in columns)
+            where = " AND ".join(f"t.{c} = u.{c}" for c in key)
+            names = ", ".join((*key, *columns))
+            parts.append(f"w{n} AS (UPDATE {name} AS t SET {sets} FROM {source} AS u({names}) WHERE {where})")
+    _statements[shape] = f"WITH {', '.join(parts)} SELECT {' + '.join(counted) or '0'}"
+    return _statements[shape]

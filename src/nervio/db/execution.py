@@ -1,0 +1,232 @@
+"""One batch, one transaction: fence, halts, idempotency keys, books, decisions, flush, commit.
+
+A synchronous function over a Connection, written once; the writers decide on which thread and connection it runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from nervio.db import halt as halt_state
+from nervio.db.batch import Batch, Command
+from nervio.db.dialects import dialect_of
+from nervio.db.idempotency import find_answers
+from nervio.db.writes import KeysRaced, Row
+from nervio.kernel.errors import REMEMBERED_KINDS, Kind, NervioError
+from nervio.ports.clock import Clock
+
+log = logging.getLogger(__name__)
+
+Outcome = object
+"""A reply, or the exception that is the command's verdict."""
+
+MAX_TRANSACTION_RETRIES = 8
+MAX_COLLISIONS = 3
+"""How often a batch is decided again after somebody else inserted what it had found to be free."""
+
+
+class StoreLost(Exception):
+    """The connection broke. With `may_have_committed` it is unknown what is written until the same keys are sent again;
+    without it, nothing is."""
+
+    def __init__(self, detail: str, *, may_have_committed: bool) -> None:
+        super().__init__(detail)
+        self.may_have_committed = may_have_committed
+
+
+def execute(
+    connection: Connection,
+    clock: Clock,
+    commands: Sequence[Command[Any, Any]],
+    *,
+    exclusive: bool = False,
+    attempts: int = MAX_TRANSACTION_RETRIES,
+) -> list[Outcome]:
+    """Runs the commands in arrival order in one transaction and returns one outcome each.
+
+    A transaction the database asks to repeat is repeated whole; any other database error is bisected to the command
+    that causes it, so that one poisoned command cannot fail its neighbours. Raises StoreLost when the connection broke.
+    """
+    dialect = dialect_of(connection)
+    for attempt in range(attempts):
+        committing = False
+        try:
+            with connection.begin():
+                outcomes = _execute_once(Batch(connection, dialect, clock.now()), commands, exclusive)
+                committing = True
+            return outcomes
+        except KeysRaced as raced:
+            log.info("idempotency_keys_raced", extra={"attempt": attempt})
+            if attempt + 1 == attempts:
+                return [raced] * len(commands)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise StoreLost(str(error.orig), may_have_committed=committing) from error
+            if dialect.is_retryable(error):
+                if attempt + 1 < attempts:
+                    continue
+                # Nobody's command is to blame, so there is no culprit to look for.
+                return [error] * len(commands)
+            if dialect.is_collision(error) and attempt + 1 < min(attempts, MAX_COLLISIONS):
+                continue  # another process took the name first; deciding again sees that and refuses in words
+            return _bisect(connection, clock, commands, exclusive, error)
+        except OSError:
+            raise  # the connection's own trouble, no command's
+        except Exception as bug:  # noqa: BLE001
+            # While resolving or flushing, where one command's bug would otherwise be every neighbour's verdict.
+            return _bisect(connection, clock, commands, exclusive, bug)
+    raise AssertionError("unreachable: the last attempt returns")
+
+
+def _bisect(
+    connection: Connection, clock: Clock, commands: Sequence[Command[Any, Any]], exclusive: bool, error: Exception
+) -> list[Outcome]:
+    """Runs the halves of a batch that failed as a whole, so that the error ends as the culprit's verdict alone."""
+    if len(commands) == 1:
+        return [error]
+    log.warning("batch_bisected", extra={"size": len(commands), "error": str(error)})
+    half = len(commands) // 2
+    first = execute(connection, clock, commands[:half], exclusive=exclusive)
+    return [*first, *execute(connection, clock, commands[half:], exclusive=exclusive)]
+
+
+def _execute_once(batch: Batch, commands: Sequence[Command[Any, Any]], exclusive: bool) -> list[Outcome]:
+    batch.dialect.take_fence(batch.connection, exclusive)
+    active = halt_state.read_active(batch.connection)
+    everywhere = [halt for halt in active if halt.location_id is None]
+    outcomes: dict[Command[Any, Any], Outcome] = {}
+    admitted = []
+    for command in commands:
+        # Where a deed happens may only be known once its names are resolved; halts of one place are asked again then.
+        unplaced = command.location_id is None and command.operation.resolve is not None
+        blocking = active and halt_state.find_blocking(everywhere if unplaced else active, command)
+        if blocking:
+            outcomes[command] = blocking.as_error()
+        else:
+            admitted.append(command)
+    twins: dict[Command[Any, Any], Command[Any, Any]] = {}
+    fresh, keys = _settle_keys(batch, admitted, outcomes, twins)
+    if fresh:
+        decided = _decide_all(batch, fresh, outcomes, active)
+        if decided:
+            batch.flush(_answers(keys, outcomes))
+    for command, first in twins.items():
+        outcomes[command] = outcomes[first]
+    return [outcomes[command] for command in commands]
+
+
+def _settle_keys(
+    batch: Batch,
+    commands: Sequence[Command[Any, Any]],
+    outcomes: dict[Command[Any, Any], Outcome],
+    twins: dict[Command[Any, Any], Command[Any, Any]],
+) -> tuple[list[Command[Any, Any]], dict[Command[Any, Any], Row]]:
+    """Settles repeated keys; returns the commands still to be decided and the key row of each that has one."""
+    names = {
+        command: (command.tenant_id, command.operation.name, command.key)
+        for command in commands
+        if command.key is not None
+    }
+    answered = find_answers(batch.connection, batch.dialect, sorted(set(names.values()))) if names else {}
+    first_of: dict[tuple[str, str, str], Command[Any, Any]] = {}
+    fresh = []
+    keys: dict[Command[Any, Any], Row] = {}
+    for command in commands:
+        name = names.get(command)
+        if name is None:
+            fresh.append(command)
+            continue
+        if name in answered:
+            body_hash, reply = answered[name]
+            same = body_hash == command.body_hash
+            outcomes[command] = decode_reply(command, reply) if same else _key_reused(command)
+            continue
+        first = first_of.setdefault(name, command)
+        if first is command:
+            fresh.append(command)
+            keys[command] = (*name, command.body_hash, batch.now)
+        elif first.body_hash == command.body_hash:
+            twins[command] = first
+        else:
+            outcomes[command] = _key_reused(command)
+    return fresh, keys
+
+
+def _decide_all(
+    batch: Batch,
+    commands: Sequence[Command[Any, Any]],
+    outcomes: dict[Command[Any, Any], Outcome],
+    active: Sequence[halt_state.Halt],
+) -> bool:
+    """Decides what no halt of a place forbids; returns whether anything was decided."""
+    by_operation: dict[str, list[Command[Any, Any]]] = {}
+    for command in commands:
+        by_operation.setdefault(command.operation.name, []).append(command)
+    for group in by_operation.values():
+        resolve = group[0].operation.resolve
+        if resolve is not None:
+            resolve(batch, group)
+    if active:
+        for command in commands:
+            blocking = halt_state.find_blocking(active, command)
+            if blocking:
+                outcomes[command] = blocking.as_error()
+        commands = [command for command in commands if command not in outcomes]
+        if not commands:
+            return False
+    batch.open_books()
+    for command in commands:
+        marks = batch.mark()
+        try:
+            if command.operation.direct:
+                with batch.connection.begin_nested():
+                    outcomes[command] = command.operation.decide(batch, command)
+            else:
+                outcomes[command] = command.operation.decide(batch, command)
+        except NervioError as refusal:
+            batch.rollback(marks)
+            outcomes[command] = refusal
+        except DBAPIError:
+            raise
+        except Exception as bug:  # noqa: BLE001 (one command's bug is its own verdict)
+            # The verdict of this command alone; its neighbours are not to blame. The caller sees it crash.
+            batch.rollback(marks)
+            outcomes[command] = bug
+    return True
+
+
+def _answers(keys: dict[Command[Any, Any], Row], outcomes: dict[Command[Any, Any], Outcome]) -> list[Row]:
+    """The answers worth remembering, as rows: replies and refusals that belong to the request itself."""
+    remembered = []
+    for command, row in keys.items():
+        outcome = outcomes[command]
+        if not isinstance(outcome, BaseException):
+            remembered.append((*row, msgspec.json.encode({"reply": outcome}).decode()))
+        elif isinstance(outcome, NervioError) and outcome.kind in REMEMBERED_KINDS:
+            refusal = {"kind": outcome.kind, "code": outcome.code, "message": outcome.message, "data": outcome.data}
+            remembered.append((*row, msgspec.json.encode({"refusal": refusal}).decode()))
+    return remembered
+
+
+def decode_reply(command: Command[Any, Any], stored: str) -> Outcome:
+    """The outcome a stored reply stands for, as the type its operation promises."""
+    envelope = msgspec.json.decode(stored)
+    if "refusal" in envelope:
+        refusal = envelope["refusal"]
+        return NervioError(Kind(refusal["kind"]), refusal["code"], refusal["message"], **refusal["data"])
+    return msgspec.convert(envelope["reply"], command.operation.reply_type, strict=False)
+
+
+def _key_reused(command: Command[Any, Any]) -> NervioError:
+    return NervioError(
+        Kind.CONFLICT,
+        "idempotency_key_reused",
+        f"The idempotency key {command.key!r} was used before for another request; send a new key.",
+        key=command.key,
+    )

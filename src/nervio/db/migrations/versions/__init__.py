@@ -1,0 +1,1 @@
+"""Owns the revisions themselves, one file each, named by number; a released revision never changes again."""

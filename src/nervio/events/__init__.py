@@ -1,0 +1,1 @@
+"""Payloads of the facts that cross modules: versioned, past tense, plain data."""

@@ -1,0 +1,100 @@
+"""Products and locations as other modules see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Something with a SKU and a price. Services (`tracked` False) have no stock."""
+
+    id: str
+    sku: str
+    name: str
+    category: str
+    barcodes: tuple[str, ...]
+    price_minor: int
+    currency: str
+    tax_rate_bp: int
+    tracked: bool
+    by_lot: bool
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProductInput:
+    """A product to create or, when the SKU exists, to change. Prices in minor units, tax in basis points."""
+
+    sku: str
+    name: str
+    price_minor: int = 0
+    currency: str | None = None
+    tax_rate_bp: int = 0
+    category: str = ""
+    barcodes: tuple[str, ...] = ()
+    tracked: bool = True
+    by_lot: bool = False
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SaveProducts:
+    """Creates or changes products, all or none."""
+
+    products: tuple[ProductInput, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductsSaved:
+    """Ids in the order of the request."""
+
+    ids: tuple[str, ...]
+    created: int
+    updated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place that holds stock: a shop floor, a deposit, a van."""
+
+    id: str
+    code: str
+    name: str
+    allow_negative: bool
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LocationInput:
+    """A location to create or, when the code exists, to change."""
+
+    code: str
+    name: str
+    allow_negative: bool = False
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRow:
+    """The part of a product that deciding a sale needs."""
+
+    id: str
+    sku: str
+    name: str
+    price_minor: int
+    currency: str
+    tax_rate_bp: int
+    tracked: bool
+    by_lot: bool
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFilter:
+    """What a product list is narrowed by; `search` looks at SKU, name and barcodes."""
+
+    search: str = ""
+    category: str = ""
+    active: bool | None = None
+    ids: tuple[str, ...] = field(default=())

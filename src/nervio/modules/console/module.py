@@ -1,0 +1,30 @@
+"""The console's manifest: its rooms, and after them what no room answers."""
+
+from __future__ import annotations
+
+from nervio.modules.console import routes
+from nervio.modules.console.rooms.dashboard import routes as dashboard
+from nervio.modules.console.rooms.journal import routes as journal
+from nervio.modules.console.rooms.login import routes as login
+from nervio.modules.console.rooms.products import routes as products
+from nervio.modules.console.rooms.receipts import routes as receipts
+from nervio.modules.console.rooms.sell import routes as sell
+from nervio.modules.console.rooms.setup import routes as setup
+from nervio.modules.console.rooms.stock import routes as stock
+from nervio.modules.console.rooms.stop import routes as stop
+from nervio.modules.console.rooms.users import routes as users
+from nervio.web.manifest import Manifest
+
+ROOMS = (dashboard, sell, products, stock, receipts, journal, users, stop, login, setup)
+
+MANIFEST = Manifest(
+    name="console",
+    routers=(
+        routes.files,
+        routes.router,
+        *(room.router for room in ROOMS),
+        dashboard.data,
+        setup.data,
+        routes.nowhere,
+    ),
+)

@@ -1,0 +1,1 @@
+"""The bodies of the sales use cases: selling, taking back, writing off."""

@@ -1,0 +1,1 @@
+"""The stock module over HTTP. Owns addresses and parameters: parse, call the use case, answer; it holds no rule."""

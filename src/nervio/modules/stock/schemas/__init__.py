@@ -1,0 +1,1 @@
+"""What the stock module's routes take and answer. Owns the shape of requests and answers, and holds no rule."""

@@ -1,0 +1,1 @@
+"""The bodies of the stock module's use cases: documents, holds, upkeep."""

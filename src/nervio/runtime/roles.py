@@ -1,0 +1,141 @@
+"""What a process does: one table of roles and what each runs. `nervio up` runs all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nervio.db.context import Ctx
+from nervio.kernel.errors import invalid
+from nervio.ports.bus import Bus
+from nervio.ports.clock import Clock
+from nervio.runtime.commits import RingingDatabase
+from nervio.runtime.periodics import PacedWork, PeriodicRunner
+from nervio.runtime.relay import RELAY_POLL_SECONDS, SEQUENCE_POLL_SECONDS, Relay, Sequencer, follow
+
+log = logging.getLogger(__name__)
+
+Work = Coroutine[Any, Any, None]
+
+SHUTDOWN_SECONDS = 10.0
+"""How long a round of work that is under way may take to end at shutdown."""
+
+
+class Program(Protocol):
+    """What roles need of the program."""
+
+    @property
+    def database(self) -> RingingDatabase: ...
+    @property
+    def bus(self) -> Bus: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def process_id(self) -> str: ...
+    @property
+    def periodics(self) -> Sequence[PacedWork]: ...
+    def system_ctx(self) -> Ctx: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A part of the work that a process can take on. `run` gives the coroutines that do it until `stopping` is set."""
+
+    purpose: str
+    run: Callable[[Program, asyncio.Event], list[Work]]
+    unless: str = ""
+    """Another role that does this work too; where both run, that one does it."""
+
+
+def _web(program: Program, stopping: asyncio.Event) -> list[Work]:
+    # The server itself is started by whoever owns the port; its live streams hear of facts through this.
+    return [_relaying(program, stopping, may_lead=False)]
+
+
+def _sequence(program: Program, stopping: asyncio.Event) -> list[Work]:
+    sequencer = Sequencer(program.database, program.database.numbered.ring)
+    wake = program.database.committed.listener()
+
+    async def work() -> None:
+        if await sequencer.is_needed():
+            await follow("sequencer", sequencer.run_once, wake, SEQUENCE_POLL_SECONDS, stopping)
+
+    return [work()]
+
+
+def _relay(program: Program, stopping: asyncio.Event) -> list[Work]:
+    return [_relaying(program, stopping, may_lead=True)]
+
+
+async def _relaying(program: Program, stopping: asyncio.Event, *, may_lead: bool) -> None:
+    relay = Relay(program.database, program.bus, program.clock, program.process_id, may_lead=may_lead)
+    wake = program.database.numbered.listener()
+    await follow("relay", relay.run_once, wake, RELAY_POLL_SECONDS, stopping)
+    with contextlib.suppress(Exception):  # the lease runs out by itself
+        await relay.close()
+
+
+def _periodics_of(role: str) -> Callable[[Program, asyncio.Event], list[Work]]:
+    def run(program: Program, stopping: asyncio.Event) -> list[Work]:
+        return [
+            PeriodicRunner(work, program.system_ctx(), program.process_id).run(stopping)
+            for work in program.periodics
+            if work.periodic.role == role
+        ]
+
+    return run
+
+
+ROLES: Mapping[str, Role] = {
+    "web": Role("answers HTTP requests", _web, unless="relay"),
+    "sequencer": Role("gives committed writes their order (PostgreSQL only; any number may run)", _sequence),
+    "relay": Role("hands events to the bus (one leads)", _relay),
+    "sealer": Role("seals the journal (one leads)", _periodics_of("sealer")),
+    "scheduler": Role("sweeps and folds on time (one leads)", _periodics_of("scheduler")),
+    "jobs": Role("works off background jobs", _periodics_of("jobs")),
+}
+"""Every role, what it is for and what it runs."""
+
+
+def check_roles(names: Collection[str]) -> tuple[str, ...]:
+    """The names in the order of the table. Raises `invalid` for one that does not exist."""
+    for name in names:
+        if name not in ROLES:
+            raise invalid("unknown_role", f"There is no role {name!r}; there are {', '.join(ROLES)}.", field="roles")
+    return tuple(name for name in ROLES if name in names)
+
+
+@asynccontextmanager
+async def run_roles(program: Program, names: Collection[str]) -> AsyncIterator[None]:
+    """Runs the roles beside the body. Work under way is finished on the way out; what takes too long is cancelled."""
+    stopping = asyncio.Event()
+    tasks = [
+        asyncio.create_task(_logged(name, work), name=f"nervio-{name}")
+        for name in check_roles(names)
+        if ROLES[name].unless not in names
+        for work in ROLES[name].run(program, stopping)
+    ]
+    try:
+        yield
+    finally:
+        stopping.set()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_SECONDS)
+            for task in late:
+                log.warning("role_cancelled", extra={"role": task.get_name()})
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+
+async def _logged(name: str, work: Work) -> None:
+    """A role that ends by a bug must not end unseen."""
+    try:
+        await work
+    except Exception:
+        log.exception("role_failed", extra={"role": name})
+        raise

@@ -1,0 +1,1 @@
+"""The proofs: suites by module, conformance of adapters, journeys, simulation, architecture."""

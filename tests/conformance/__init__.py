@@ -1,0 +1,1 @@
+"""Proofs that hold for every database and adapter."""

@@ -1,0 +1,55 @@
+"""Stores for the suites of use cases: the same tests run on SQLite and, where there is one, on real PostgreSQL."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from nervio.modules.stock import api as stock
+from nervio.modules.stock.usecases.holds import LONGEST_HOLD_SECONDS
+from tests.builders import SetClock, Store, a_postgres_url, a_store, furnished, open_postgres
+
+# A deadline on a shared machine measures the neighbours.
+settings.register_profile("house", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
+
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.services("postgres"))]
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(postgres_url: str) -> Iterator[str]:
+    """The URL of one PostgreSQL database for all tests of the run: making one takes longer than most tests do."""
+    made, done = queue.SimpleQueue[str](), threading.Event()
+
+    async def keep() -> None:
+        async with a_postgres_url(postgres_url) as url:
+            made.put(url)
+            await asyncio.to_thread(done.wait)
+
+    # In a thread, so that the loops of the tests never meet this one.
+    keeper = threading.Thread(target=asyncio.run, args=(keep(),))
+    keeper.start()
+    try:
+        yield made.get(timeout=60)
+    finally:
+        done.set()
+        keeper.join()
+
+
+@pytest.fixture(params=DATABASES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty store with one tenant and its MAIN location. On PostgreSQL it is a new tenant among those of other tests."""
+    if request.param == "sqlite":
+        async with a_store(tmp_path) as opened:
+            yield opened
+        return
+    clock, url = SetClock(), request.getfixturevalue("shared_postgres")
+    async with open_postgres(url, clock) as database:
+        opened = await furnished(database, clock, url)
+        yield opened
+        clock.advance(LONGEST_HOLD_SECONDS + 1)
+        await stock.sweep_holds(opened.ctx)  # the next test's sweeps find only holds of its own

@@ -1,0 +1,46 @@
+"""Figures as the shop writes them, by locale and currency, and never through a float."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from nervio.modules.console.formatting import NBSP, Formats
+
+ARGENTINA = Formats("es-AR", "ARS", "America/Argentina/Buenos_Aires", "es")
+BRITAIN = Formats("en-GB", "GBP", "Europe/London", "en")
+
+
+@pytest.mark.parametrize(
+    ("formats", "minor", "text"),
+    [
+        (ARGENTINA, 123456789, f"${NBSP}1.234.567,89"),
+        (ARGENTINA, -50, f"-${NBSP}0,50"),
+        (BRITAIN, 123456, "£1,234.56"),
+        (Formats("es-ES", "EUR", "Europe/Madrid", "es"), 123456, f"1234,56{NBSP}€"),
+        (Formats("es-ES", "EUR", "Europe/Madrid", "es"), 1234567, f"12.345,67{NBSP}€"),
+        (Formats("es-CL", "CLP", "America/Santiago", "es"), 1500, "$1.500"),
+        (Formats("es-MX", "MXN", "America/Mexico_City", "es"), 123456, "$1,234.56"),
+        (ARGENTINA, 9_007_199_254_740_993, f"${NBSP}90.071.992.547.409,93"),
+    ],
+)
+def test_money(formats: Formats, minor: int, text: str) -> None:
+    assert formats.money(minor) == text
+
+
+@pytest.mark.parametrize(
+    ("milli", "text"), [(1000, "1"), (350, "0,35"), (-2500, "-2,5"), (1_234_000, "1.234"), (1, "0,001")]
+)
+def test_quantities(milli: int, text: str) -> None:
+    assert ARGENTINA.quantity(milli) == text
+
+
+def test_a_change_shows_its_sign() -> None:
+    assert [ARGENTINA.signed(milli) for milli in (2000, 0, -2000)] == ["+2", "0", "-2"]
+
+
+def test_moments_are_those_of_the_shop() -> None:
+    late = datetime(2026, 3, 1, 1, 30, tzinfo=UTC)
+    assert ARGENTINA.when(late) == f"28{NBSP}feb{NBSP}2026, 22:30"
+    assert BRITAIN.day(late) == f"1{NBSP}Mar{NBSP}2026"
