@@ -60,6 +60,16 @@ async def settle(url: str) -> None:
         await connection.close()
 
 
+async def read(url: str, query: str) -> list[asyncpg.Record]:
+    """Return the rows of a query."""
+    connection = await _connect(url)
+    try:
+        rows: list[asyncpg.Record] = await connection.fetch(query)
+        return rows
+    finally:
+        await connection.close()
+
+
 async def drop(url: str) -> None:
     """Drop a database made by `create`, with whatever connections are left on it."""
     connection = await _connect(server_url())

@@ -9,10 +9,11 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -182,7 +183,7 @@ class _Http:
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Client | None = None
         self._headers = ""
-        self._settings_dir = Path()
+        self._database_file = Path()
         self._tenant_units: Sequence[int] = ()
         self._prefix = ""
         self._sold_before: list[int] = []
@@ -194,9 +195,11 @@ class _Http:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
+        data = workdir / "data"
+        self._database_file = data / "nervio.db"
         environment = {
             **os.environ,
-            "NERVIO_DATA_DIR": str(workdir / "data"),
+            "NERVIO_DATA_DIR": str(data),
             "NERVIO_LOG__DIRECTORY": str(workdir / "logs"),
             "NERVIO_SECRETS__DASHBOARD_API_KEY": key,
         }
@@ -231,7 +234,7 @@ class _Http:
         skus = [self._sku(n) for n in range(len(units))]
         for at in range(0, len(skus), 500):
             part = range(at, min(at + 500, len(skus)))
-            products = [{"sku": skus[n], "name": f"Product {skus[n]}", "price_minor": _PRICE} for n in part]
+            products = [{"sku": skus[n], "name": f"Product {skus[n]}", "unit_price_minor": _PRICE} for n in part]
             await self._post("/api/products", {"products": products})
             lines = [{"sku": skus[n], "quantity_milli": units[n] * _UNIT} for n in part if units[n]]
             if lines:
@@ -267,22 +270,24 @@ class _Http:
         raise RuntimeError(f"the sale answered {status}: {answer[:300]!r}")
 
     async def audit(self) -> Audit:
-        """Levels and movements as the server itself lists them."""
-        sold, movements = [], 0
-        for n, there in enumerate(self._tenant_units):
-            levels = msgspec.json.decode(await self._get(f"/api/stock/levels/{self._sku(n)}"))
-            items = levels["items"] if isinstance(levels, dict) else levels
-            on_hand = sum(level["on_hand_milli"] for level in items)
-            sold.append(there - on_hand // _UNIT)
-        movements = sum(sold)  # one ticket a unit: the journal behind it is audited by the library contenders
+        on_hand, movements = dict.fromkeys((self._sku(n) for n in range(len(self._tenant_units))), 0), 0
+        for sku, units, moved in await self._read_database():
+            on_hand[sku] = units
+            movements += moved
+        sold = [there - on_hand[self._sku(n)] // _UNIT for n, there in enumerate(self._tenant_units)]
         return Audit(sold=sold, movements=movements)
 
-    async def _get(self, path: str) -> bytes:
-        assert self._client is not None
-        status, answer = await self._client.request("GET", path, b"", self._headers)
-        if status != 200:
-            raise RuntimeError(f"{path} answered {status}: {answer[:300]!r}")
-        return answer
+    async def _read_database(self) -> list[tuple[str, int, int]]:
+        """(sku, milli-units on hand, movements of sales) of every product of this load, past the server's back."""
+        query = (
+            "SELECT p.sku, l.on_hand, (SELECT count(*) FROM journal_postings j WHERE j.tenant_id = p.tenant_id AND "
+            f"j.asset = CAST(p.id AS text) AND j.debit = '{Account.SOLD.value}') FROM products p JOIN stock_levels l "
+            f"ON l.tenant_id = p.tenant_id AND l.product_id = p.id WHERE p.sku LIKE '{self._prefix}-%'"
+        )
+        if self._url is not None:
+            return [(row[0], row[1], row[2]) for row in await database.read(self._url, query)]
+        with closing(sqlite3.connect(f"file:{self._database_file}?mode=ro", uri=True)) as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
     async def stop(self) -> None:
         if self._client is not None:

@@ -6,6 +6,7 @@ writing and reading the bytes costs.
 
 import asyncio
 from collections import deque
+from typing import cast
 
 _END_OF_HEAD = b"\r\n\r\n"
 
@@ -25,8 +26,8 @@ class Connection(asyncio.Protocol):
         self._ends_at = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not checked: uvloop's transport has the methods and not the base class.
+        self._transport = cast(asyncio.Transport, transport)
 
     def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
         """Send a request; raises WireError where one is under way or the connection is closed."""
