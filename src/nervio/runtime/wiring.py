@@ -58,6 +58,13 @@ BUSES: Mapping[str, Callable[[], Bus]] = {"memory": MemoryBus}
 class App:
     """The program, put together. What needs the store exists only inside `started`."""
 
+    first_login: FirstLogin | None
+    """The superadmin that this start made; None when there was one already."""
+    on_first_login: Callable[[FirstLogin], None] | None
+    """Called with it as soon as it is committed, before anything that a start may die of: nobody can read it later."""
+    unused_login: str | None
+    """The first superadmin's email at a later start, while nobody has ever logged in: its password may have been lost."""
+
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.settings = settings
         self.clock = clock
@@ -67,7 +74,9 @@ class App:
         self.permissions = permissions_of(MANIFESTS)
         self.bus = BUSES["memory"]()
         self.registry = CollectorRegistry()
-        self.first_login: FirstLogin | None = None
+        self.first_login = None
+        self.on_first_login = None
+        self.unused_login = None
         scheme = settings.database_address.partition(":")[0]
         self.is_exclusive = DATABASES[scheme].exclusive
         self.database_kind = scheme.partition("+")[0]
@@ -161,6 +170,10 @@ class App:
                 stack.callback(self.lock.release)
             await self._open_parts(stack)
             self.first_login = await identity.bootstrap(self.database, self.authenticator)
+            if self.first_login is None:
+                self.unused_login = await identity.find_unused_login(self.database)
+            elif self.on_first_login is not None:
+                self.on_first_login(self.first_login)
             stack.push_async_callback(self.bus.close)
             _settle_memory()
             await stack.enter_async_context(run_roles(self, roles))

@@ -11,7 +11,6 @@ from nervio.db.context import Ctx
 from nervio.db.database import Database
 from nervio.kernel.errors import NervioError, forbidden, invalid, not_found
 from nervio.kernel.ids import NIL
-from nervio.modules.identity import store
 from nervio.modules.identity.contracts import (
     AddApiKey,
     AddTenant,
@@ -35,6 +34,7 @@ from nervio.modules.identity.contracts import (
     UserCreated,
 )
 from nervio.modules.identity.domain import check_email, check_name, check_password, check_roles, check_tenant
+from nervio.modules.identity.store import credentials, people
 from nervio.modules.identity.usecases import authentication, keys, tenants, users
 from nervio.modules.identity.usecases.tokens import api_key_of, hash_secret, password_of
 from nervio.modules.identity.usecases.users import SUPERADMINS_WRITE
@@ -61,7 +61,7 @@ async def bootstrap(
     tenant = check_tenant(first)
     if tenant.admin_email is None:
         raise invalid("admin_email_missing", "The first tenant needs the email of its superadmin.", field="admin_email")
-    if await database.read(store.has_superadmin):
+    if await database.read(people.has_superadmin):
         return None
     password = password_of(authenticator.tokens.draw(key=None))
     body = AddTenant(tenant, Role.SUPERADMIN.value, await authenticator.passwords.hash(password))
@@ -73,6 +73,11 @@ async def bootstrap(
         raise
     assert added.admin_id is not None
     return FirstLogin(added.tenant, added.admin_id, tenant.admin_email, password)
+
+
+async def find_unused_login(database: Database) -> str | None:
+    """The first superadmin's email while nobody has ever logged in; None from the first login on."""
+    return await database.read(people.find_unused_login)
 
 
 async def create_tenant(
@@ -95,19 +100,19 @@ async def create_tenant(
 async def list_tenants(ctx: Ctx, after: str | None = None, limit: int = 50) -> list[Tenant]:
     """Tenants of the installation by slug, after the slug given. For superadmins."""
     ctx.require("identity.tenants.read")
-    return await ctx.read(lambda c: store.list_tenants(c.untenanted(), after, min(limit, LONGEST_PAGE)))
+    return await ctx.read(lambda c: people.list_tenants(c.untenanted(), after, min(limit, LONGEST_PAGE)))
 
 
 async def find_tenant(database: Database, slug: str) -> Tenant | None:
     """The tenant with the slug, for the program itself (CLI, demo): no caller's rights are asked."""
     if "\x00" in slug:
         return None
-    return await database.read(lambda c: store.find_tenant(c, slug))
+    return await database.read(lambda c: people.find_tenant(c, slug))
 
 
 async def get_current_tenant(ctx: Ctx) -> Tenant:
     """The caller's own tenant."""
-    tenant = await ctx.read(lambda c: store.read_tenant(c.untenanted(), c.tenant_id))
+    tenant = await ctx.read(lambda c: people.read_tenant(c.untenanted(), c.tenant_id))
     if tenant is None:
         raise not_found("tenant", ctx.tenant_id)
     return tenant
@@ -167,7 +172,7 @@ async def set_password(
     is_own = ctx.permissions is not None and user_id == ctx.actor_id
     if not is_own:
         ctx.require("identity.users.write")
-    user = await ctx.read(lambda c: store.find_user(c, user_id))
+    user = await ctx.read(lambda c: people.find_user(c, user_id))
     if user is None:
         raise not_found("user", user_id)
     # Refused before the hash is paid for; the command looks again.
@@ -190,13 +195,13 @@ async def set_password(
 async def list_users(ctx: Ctx, after: str | None = None, limit: int = 50) -> list[User]:
     """Users of the tenant by email, after the email given."""
     ctx.require("identity.users.read")
-    return await ctx.read(lambda c: store.list_users(c, after, min(limit, LONGEST_PAGE)))
+    return await ctx.read(lambda c: people.list_users(c, after, min(limit, LONGEST_PAGE)))
 
 
 async def get_user(ctx: Ctx, user_id: str) -> User:
     """One user of the tenant. Raises `not_found`."""
     ctx.require("identity.users.read")
-    user = await ctx.read(lambda c: store.find_user(c, user_id))
+    user = await ctx.read(lambda c: people.find_user(c, user_id))
     if user is None:
         raise not_found("user", user_id)
     return user
@@ -207,7 +212,7 @@ async def get_profile(ctx: Ctx, principal: Principal) -> Profile:
     tenant = await get_current_tenant(ctx)
     email = None
     if principal.kind is PrincipalKind.USER:
-        user = await ctx.read(lambda c: store.find_user(c, principal.actor_id))
+        user = await ctx.read(lambda c: people.find_user(c, principal.actor_id))
         email = None if user is None else user.email
     return Profile(
         id=principal.actor_id,
@@ -244,7 +249,7 @@ async def revoke_api_key(ctx: Ctx, key_id: str, key: str | None = None) -> ApiKe
 async def list_api_keys(ctx: Ctx, after: str | None = None, limit: int = 50) -> list[ApiKey]:
     """Keys of the tenant, the oldest first and revoked ones too, after the id given."""
     ctx.require("identity.keys.read")
-    return await ctx.read(lambda c: store.list_keys(c, after, min(limit, LONGEST_PAGE)))
+    return await ctx.read(lambda c: credentials.list_keys(c, after, min(limit, LONGEST_PAGE)))
 
 
 def is_token_of(token: str, principal: Principal) -> bool:

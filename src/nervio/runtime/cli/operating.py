@@ -106,10 +106,10 @@ def _perform(name: str, arguments: Mapping[str, Any], *, as_json: bool) -> dict[
                 tasks[stage] = bar.add_task(stage, total=of)
             bar.update(tasks[stage], completed=done, total=of)
 
+        if not as_json:
+            app.on_first_login = lambda first: _show_password({"email": first.email, "password": first.password})
         result: dict[str, Any] = server.run(perform(app, name, arguments, progress))
-    if app.first_login is not None and not as_json:
-        _show_password({"email": app.first_login.email, "password": app.first_login.password})
-    elif app.first_login is not None:
+    if app.first_login is not None and as_json:
         result = {**result, "first_login": {"email": app.first_login.email, "password": app.first_login.password}}
     return result
 

@@ -59,6 +59,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 def show_box(title: str, lines: Sequence[str]) -> None:
     """A box that is not overlooked: for what is shown once."""
     console.print(Panel("\n".join(lines), title=title, expand=False, padding=(1, 3)))
+    sys.stdout.flush()
 
 
 def fail(message: str, code: Exit = Exit.FAILED) -> NoReturn:

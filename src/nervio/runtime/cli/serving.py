@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nervio.modules.identity.contracts import FirstLogin
 from nervio.runtime.cli.output import console, show_box
 
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)]
@@ -44,28 +45,35 @@ def _serve(roles: list[str], only: list[str], port: int | None, host: str | None
     settings = load_settings(server=changed) if changed else load_settings()
     set_up_logs(settings.log)
     app = build(settings)
+    app.on_first_login = _show_first_login
 
     def ready(url: str) -> None:
-        first = app.first_login
-        if first is not None:
-            show_box(
-                "Nervio",
-                [
-                    f"Address    {url}",
-                    f"Login      {first.email}",
-                    f"Password   {first.password}",
-                    "",
-                    "The password is shown this once: write it down and change it after the first login.",
-                    "Esta contraseña se muestra una sola vez: anotala y cambiala después de entrar.",
-                    "",
-                    "To try a shop with a year of real sales:  nervio demo",
-                ],
+        console.print(f"Nervio answers at {url} (API: {url}/docs). Ctrl-C ends it.")
+        if app.first_login is not None:
+            console.print("To try a shop with a year of real sales:  nervio demo")
+        elif app.unused_login is not None:
+            console.print(
+                "Nobody has logged in yet. If the first password was lost / si se perdió la contraseña inicial:"
             )
-        else:
-            console.print(f"Nervio answers at {url} (API: {url}/docs). Ctrl-C ends it.")
+            console.print(f"  nervio user reset-password {app.unused_login}")
         sys.stdout.flush()
 
     server.run(server.serve(app, roles, only, ready))
+
+
+def _show_first_login(first: FirstLogin) -> None:
+    show_box(
+        "Nervio",
+        [
+            f"Login      {first.email}",
+            f"Password   {first.password}",
+            "",
+            "The password is shown this once: write it down and change it after the first login.",
+            "Esta contraseña se muestra una sola vez: anotala y cambiala después de entrar.",
+            "",
+            f"Lost it? / ¿La perdiste?  nervio user reset-password {first.email}",
+        ],
+    )
 
 
 def _split(text: str) -> list[str]:

@@ -10,7 +10,6 @@ from nervio.db.context import Ctx
 from nervio.db.database import Database
 from nervio.kernel.errors import NervioError, conflict
 from nervio.kernel.time import SECOND, Instant
-from nervio.modules.identity import store
 from nervio.modules.identity.contracts import (
     CloseSession,
     LoggedIn,
@@ -28,7 +27,8 @@ from nervio.modules.identity.domain import (
     session_ended,
 )
 from nervio.modules.identity.settings import IdentitySettings
-from nervio.modules.identity.store import IdentityRow
+from nervio.modules.identity.store import credentials, people
+from nervio.modules.identity.store.credentials import IdentityRow
 from nervio.modules.identity.usecases.lookups import FreshLookups
 from nervio.modules.identity.usecases.passwords import PasswordHashing
 from nervio.modules.identity.usecases.sessions import LOG_IN, LOG_OUT
@@ -63,8 +63,8 @@ class Authenticator:
         self._clock = clock
         self._permissions = dict(permissions)
         self._throttle = LoginThrottle(settings)
-        self._sessions: FreshLookups[IdentityRow] = FreshLookups(database, store.find_sessions)
-        self._keys: FreshLookups[IdentityRow] = FreshLookups(database, store.find_keys)
+        self._sessions: FreshLookups[IdentityRow] = FreshLookups(database, credentials.find_sessions)
+        self._keys: FreshLookups[IdentityRow] = FreshLookups(database, credentials.find_keys)
         self.permissions_of = lru_cache(256)(self._permissions_of)
 
     def context(self, principal: Principal) -> Ctx:
@@ -129,7 +129,7 @@ class Authenticator:
         check_password_form(password, "password")
         self._throttle.count(folded, address)
         slug = tenant if tenant is None or ("\x00" not in tenant and tenant.isascii()) else ""
-        rows = await self._database.read(lambda c: store.find_logins(c, folded, slug))
+        rows = await self._database.read(lambda c: credentials.find_logins(c, folded, slug))
         row = rows[0] if len(rows) == 1 else None
         right = await self.passwords.verify(password, None if row is None else row.password_hash)
         if row is None or not right or not row.active:
@@ -165,7 +165,7 @@ class Authenticator:
     async def check_own_password(self, ctx: Ctx, password: str) -> int:
         """The epoch at which the password of the context's own user is right. Raises `unauthenticated`, `too_many`."""
         check_password_form(password, "current_password")
-        row = await ctx.read(lambda c: store.find_user_row(c, ctx.actor_id))
+        row = await ctx.read(lambda c: people.find_user_row(c, ctx.actor_id))
         if row is None:
             raise login_failed()
         self._throttle.count(row.email, None)

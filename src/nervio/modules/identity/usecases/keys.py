@@ -8,8 +8,8 @@ from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.errors import conflict, forbidden, not_found
 from nervio.kernel.ids import new_id
-from nervio.modules.identity import store
 from nervio.modules.identity.contracts import AddApiKey, ApiKey, RevokeApiKey, Role
+from nervio.modules.identity.store import credentials
 from nervio.modules.identity.usecases.users import SUPERADMINS_WRITE
 from nervio.modules.ledger import api as ledger
 
@@ -17,7 +17,7 @@ from nervio.modules.ledger import api as ledger
 def _create(batch: Batch, command: Command[AddApiKey, ApiKey]) -> ApiKey:
     body, connection = command.body, TenantConnection(batch.connection, command.tenant_id)
     key = ApiKey(new_id(), body.name, body.prefix, body.roles, command.actor_id, batch.now, None)
-    if not store.add_key(connection, batch.dialect, key, body.secret_hash):
+    if not credentials.add_key(connection, batch.dialect, key, body.secret_hash):
         raise conflict("key_exists", "This key was made before; send a new idempotency key.", field="Idempotency-Key")
     details = {"name": key.name, "roles": list(key.roles)}
     ledger.book(batch).post(
@@ -28,14 +28,14 @@ def _create(batch: Batch, command: Command[AddApiKey, ApiKey]) -> ApiKey:
 
 def _revoke(batch: Batch, command: Command[RevokeApiKey, ApiKey]) -> ApiKey:
     body, connection = command.body, TenantConnection(batch.connection, command.tenant_id)
-    key = store.find_key(connection, body.key_id, lock=batch.dialect)
+    key = credentials.find_key(connection, body.key_id, lock=batch.dialect)
     if key is None:
         raise not_found("api_key", body.key_id)
     if Role.SUPERADMIN.value in key.roles and not body.by_superadmin:
         raise forbidden(SUPERADMINS_WRITE)
     if key.revoked_at is not None:
         return key
-    store.revoke_key(connection, key.id, batch.now)
+    credentials.revoke_key(connection, key.id, batch.now)
     ledger.book(batch).post(
         command.tenant_id, command.actor_id, "api_key_revoked", key.id, key.prefix, batch.now, [], {"name": key.name}
     )

@@ -6,28 +6,28 @@ from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.errors import conflict
 from nervio.kernel.ids import new_id
-from nervio.modules.identity import store
 from nervio.modules.identity.contracts import AddTenant, NewTenant, Role, Tenant, TenantAdded
+from nervio.modules.identity.store import people
 from nervio.modules.identity.usecases.users import add_user
 from nervio.modules.ledger import api as ledger
 
 
 def _bootstrap(batch: Batch, command: Command[AddTenant, TenantAdded]) -> TenantAdded:
     wanted = _tenant_of(batch, command.body.tenant)
-    store.add_tenant(batch.connection, batch.dialect, wanted)
+    people.add_tenant(batch.connection, batch.dialect, wanted)
     # Two processes that start together meet at this row; the second one goes on after the first one's commit.
-    tenant = store.lock_tenant(batch.connection, batch.dialect, wanted.slug)
+    tenant = people.lock_tenant(batch.connection, batch.dialect, wanted.slug)
     if tenant.id == wanted.id:
         _post(batch, command.actor_id, tenant)
-    if store.has_superadmin(batch.connection):
+    if people.has_superadmin(batch.connection):
         raise conflict("installed_already", "This installation has its superadmin already.")
     return TenantAdded(tenant, _add_first_user(batch, command, tenant))
 
 
 def _create(batch: Batch, command: Command[AddTenant, TenantAdded]) -> TenantAdded:
     tenant = _tenant_of(batch, command.body.tenant)
-    store.add_tenant(batch.connection, batch.dialect, tenant)
-    if store.lock_tenant(batch.connection, batch.dialect, tenant.slug).id != tenant.id:
+    people.add_tenant(batch.connection, batch.dialect, tenant)
+    if people.lock_tenant(batch.connection, batch.dialect, tenant.slug).id != tenant.id:
         raise conflict("slug_taken", f"There is a tenant {tenant.slug!r} already; choose another slug.", field="slug")
     _post(batch, command.actor_id, tenant)
     return TenantAdded(tenant, _add_first_user(batch, command, tenant))

@@ -9,10 +9,10 @@ from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.errors import conflict, forbidden, not_found
 from nervio.kernel.ids import new_id
-from nervio.modules.identity import store
 from nervio.modules.identity.contracts import AddUser, ChangePassword, ChangeUser, Done, Role, User
 from nervio.modules.identity.domain import login_failed
-from nervio.modules.identity.store import UserRow
+from nervio.modules.identity.store import people
+from nervio.modules.identity.store.people import UserRow
 from nervio.modules.ledger import api as ledger
 
 SUPERADMINS_WRITE = "identity.superadmins.write"
@@ -28,7 +28,7 @@ def add_user(
     """Inserts a user (email, name, roles, password hash) and posts it. Raises `conflict` when the email is taken."""
     email, name, roles, password_hash = given
     user = UserRow(new_id(), email, name, password_hash, True, 0, batch.now, roles)
-    if not store.add_user(connection, batch.dialect, user):
+    if not people.add_user(connection, batch.dialect, user):
         raise conflict(
             "email_taken",
             f"There is a user {email!r} already; change that one or use another email.",
@@ -48,7 +48,7 @@ def _update(batch: Batch, command: Command[ChangeUser, User]) -> User:
     connection = TenantConnection(batch.connection, command.tenant_id)
     weakens = change.active is False or change.roles is not None
     if weakens:
-        store.lock_administrators(batch.connection, batch.dialect, command.tenant_id)
+        people.lock_administrators(batch.connection, batch.dialect, command.tenant_id)
     user = _locked(batch, connection, body.user_id)
     roles = user.roles if change.roles is None else change.roles
     _require_rank(body.by_superadmin, {*user.roles, *roles})
@@ -63,14 +63,14 @@ def _update(batch: Batch, command: Command[ChangeUser, User]) -> User:
     if weakens:
         _require_administrators(connection, user, changed)
     if changed != user:
-        store.change_user(connection, batch.dialect, changed)
+        people.change_user(connection, batch.dialect, changed)
         details = {
             name: list(after) if isinstance(after, tuple) else after
             for name in ("name", "roles", "active")
             if (after := getattr(changed, name)) != getattr(user, name)
         }
         _post(batch, connection, command.actor_id, "user_updated", changed, details)
-    found = store.find_user(connection, user.id)
+    found = people.find_user(connection, user.id)
     assert found is not None
     return found
 
@@ -83,13 +83,13 @@ def _set_password(batch: Batch, command: Command[ChangePassword, Done]) -> Done:
     if body.epoch is not None and body.epoch != user.epoch:
         raise login_failed()
     changed = replace(user, password_hash=body.password_hash, epoch=user.epoch + 1)
-    store.change_user(connection, batch.dialect, changed)
+    people.change_user(connection, batch.dialect, changed)
     _post(batch, connection, command.actor_id, "user_password_changed", changed, None)
     return Done(user.id)
 
 
 def _locked(batch: Batch, connection: TenantConnection, user_id: str) -> UserRow:
-    user = store.find_user_row(connection, user_id, lock=batch.dialect)
+    user = people.find_user_row(connection, user_id, lock=batch.dialect)
     if user is None:
         raise not_found("user", user_id)
     return user
@@ -104,12 +104,12 @@ def _require_rank(by_superadmin: bool, roles: set[str]) -> None:
 def _require_administrators(connection: TenantConnection, before: UserRow, after: UserRow) -> None:
     """Refuses a change after which nobody could undo it."""
     had, has = (set(row.roles) if row.active else set() for row in (before, after))
-    local, superadmins = store.count_administrators(connection, before.id)
+    local, superadmins = people.count_administrators(connection, before.id)
     if Role.SUPERADMIN.value in had - has and superadmins == 0:
         raise conflict(
             "last_superadmin", "This is the last superadmin; make another user superadmin first.", field="active"
         )
-    managing = set(store.ADMINISTRATORS)
+    managing = set(people.ADMINISTRATORS)
     if had & managing and not has & managing and local == 0:
         raise conflict(
             "last_admin", "This is the last administrator; make another user administrator first.", field="active"
