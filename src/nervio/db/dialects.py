@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
+from nervio.db.driver import compiled, run_many_on_sqlite, run_on_asyncpg, run_on_sqlite
 from nervio.db.tables import Id, commits
 from nervio.db.writes import Insert, KeysRaced, Row, Update, Write
 
@@ -58,6 +59,10 @@ class Dialect(ABC):
     @abstractmethod
     def lock(self, statement: Select[Any], table: Table) -> Select[Any]:
         """The statement, taking row locks of `table` where the database has such a thing."""
+
+    @abstractmethod
+    def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
+        """The rows of a statement in the driver's own words, run without SQLAlchemy's work. Raises DBAPIError."""
 
     @abstractmethod
     def take_fence(self, connection: Connection, exclusive: bool) -> None:
@@ -122,6 +127,9 @@ class SQLiteDialect(Dialect):
     def lock(self, statement: Select[Any], table: Table) -> Select[Any]:
         return statement
 
+    def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
+        return run_on_sqlite(connection, sql, arguments)
+
     def take_fence(self, connection: Connection, exclusive: bool) -> None:
         # BEGIN IMMEDIATE already holds the database's only write lock, which is the fence.
         return
@@ -129,7 +137,7 @@ class SQLiteDialect(Dialect):
     def apply(self, connection: Connection, writes: Sequence[Write]) -> None:
         for write in writes:
             if write.rows:
-                connection.exec_driver_sql(_sqlite_sql(write), list(write.rows))
+                run_many_on_sqlite(connection, _sqlite_sql(write), write.rows)
 
     def insert_missing(self, connection: Connection, write: Insert) -> None:
         connection.exec_driver_sql(f"{_sqlite_sql(write)} ON CONFLICT DO NOTHING", list(write.rows))
@@ -185,6 +193,9 @@ class PostgreSQLDialect(Dialect):
     def lock(self, statement: Select[Any], table: Table) -> Select[Any]:
         return statement.with_for_update(of=table)
 
+    def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
+        return run_on_asyncpg(connection, sql, arguments)
+
     def take_fence(self, connection: Connection, exclusive: bool) -> None:
         function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
         connection.exec_driver_sql(f"SELECT {function}({FENCE_KEY})")
@@ -209,8 +220,7 @@ class PostgreSQLDialect(Dialect):
             parameters.extend(list(values) for values in zip(*write.rows, strict=True))
         racing = sum(len(write.rows) for write in full if isinstance(write, Insert) and write.may_race)
         statement = _postgresql_sql(tuple(shape), tuple(write.table for write in full))
-        written = connection.exec_driver_sql(statement, tuple(parameters)).scalar_one()
-        if written != racing:
+        if self.run(connection, statement, parameters)[0][0] != racing:
             raise KeysRaced
 
     def insert_missing(self, connection: Connection, write: Insert) -> None:
@@ -253,6 +263,12 @@ class PostgreSQLDialect(Dialect):
 
     def is_collision(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlstate", None) == _UNIQUE_VIOLATION
+
+
+def look_up(connection: Connection, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Row]:
+    """The rows of a SELECT of the write path, which is made once and lives as long as the program (see `driver`)."""
+    ready = compiled(connection, statement)
+    return ready.convert(dialect_of(connection).run(connection, ready.sql, ready.fill(parameters)))
 
 
 def dialect_of(connection: Connection) -> Dialect:

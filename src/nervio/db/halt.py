@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from nervio.db.batch import Command, Effect
+from nervio.db.dialects import look_up
 from nervio.db.tables import halts
 from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.ids import NIL
@@ -25,6 +26,13 @@ class Level(StrEnum):
     REDUCE_ONLY = "reduce_only"
     READ_ONLY = "read_only"
     ALL = "all"
+
+_H = halts.c
+_ACTIVE = (
+    select(_H.id, _H.tenant_id, _H.module, _H.location_id, _H.level, _H.reason, _H.activated_by, _H.activated_at)
+    .where(_H.cleared_at.is_(None))
+    .order_by(_H.activated_at, _H.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +85,7 @@ class Halt:
 def read_active(connection: Connection) -> list[Halt]:
     """The halts in force. Inside a write transaction call it after the fence, as a statement of its own: a statement
     that took the fence itself would still see the world from before it waited."""
-    h = halts.c
-    rows = connection.execute(
-        select(h.id, h.tenant_id, h.module, h.location_id, h.level, h.reason, h.activated_by, h.activated_at)
-        .where(h.cleared_at.is_(None))
-        .order_by(h.activated_at, h.id)
-    )
+    rows = look_up(connection, _ACTIVE, {})
     return [Halt(r[0], r[1], r[2], r[3], Level(r[4]), r[5], r[6], r[7]) for r in rows]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
-from nervio.db.dialects import Dialect
+from nervio.db.dialects import Dialect, look_up
 from nervio.db.tables import idempotency_keys
 from nervio.db.writes import Insert, Row
 
@@ -26,7 +26,7 @@ _NAME = [_K.tenant_id, _K.operation, _K.key]
 
 def find_answers(connection: Connection, dialect: Dialect, names: Sequence[Name]) -> dict[Name, tuple[bytes, str]]:
     """The keys that were answered before: name → (hash of the body, answer as JSON)."""
-    rows = connection.execute(_statement(dialect), dialect.rows_parameters("k", _NAME, names)).all()
+    rows = look_up(connection, _statement(dialect), dialect.rows_parameters("k", _NAME, names))
     return {(row[0], row[1], row[2]): (bytes(row[3]), row[4]) for row in rows}
 
 

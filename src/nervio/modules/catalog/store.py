@@ -6,17 +6,31 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, and_, delete, func, or_, select
+from sqlalchemy import Column, Connection, Select, and_, delete, func, select
 
-from nervio.db.dialects import Dialect
+from nervio.db.dialects import Dialect, look_up
+from nervio.db.keyset import read_page
 from nervio.db.tenancy import TenantConnection
 from nervio.db.writes import Insert, Row, Update
 from nervio.kernel.ids import is_id
-from nervio.modules.catalog.contracts import Location, Product, ProductFilter, ProductRow
+from nervio.modules.catalog.contracts import (
+    BY_NAME,
+    Location,
+    Product,
+    ProductFilter,
+    ProductOrder,
+    ProductRow,
+    ProductSort,
+)
 from nervio.modules.catalog.domain import fold
 from nervio.modules.catalog.models import barcodes, locations, products
 
 _P = products.c
+_ORDERS = {
+    ProductSort.NAME: (_P.name, _P.id),
+    ProductSort.SKU: (_P.sku,),
+    ProductSort.PRICE: (_P.price_minor, _P.id),
+}
 _ROW = (_P.sku, _P.name, _P.price_minor, _P.currency, _P.tax_rate_bp, _P.tracked, _P.by_lot, _P.active)
 
 Reference = tuple[str, str]
@@ -39,7 +53,7 @@ def find_products(connection: Connection, dialect: Dialect, wanted: Iterable[Ref
         if not left:
             break
         parameters = dialect.rows_parameters("k", [_P.tenant_id, column], left)
-        for row in connection.execute(_products_by(dialect, column), parameters).all():
+        for row in look_up(connection, _products_by(dialect, column), parameters):
             found[row[0], row[1]] = ProductRow(*row[2:])
         left = [reference for reference in left if reference not in found]
     return found
@@ -55,7 +69,7 @@ def find_locations(connection: Connection, dialect: Dialect, wanted: Iterable[Re
         if not left:
             break
         parameters = dialect.rows_parameters("k", [locations.c.tenant_id, column], left)
-        for row in connection.execute(_locations_by(dialect, column), parameters):
+        for row in look_up(connection, _locations_by(dialect, column), parameters):
             found[row[0], row[1]] = Location(*row[2:])
         left = [reference for reference in left if reference not in found]
     return found
@@ -93,7 +107,7 @@ def _locations_by(dialect: Dialect, column: Column[Any]) -> Select[Any]:
 def find_by_sku(connection: Connection, dialect: Dialect, wanted: Iterable[Reference]) -> dict[Reference, ProductRow]:
     """(tenant, SKU) → product, of those that exist."""
     parameters = dialect.rows_parameters("k", [_P.tenant_id, _P.sku], sorted(set(wanted)))
-    rows = connection.execute(_products_by(dialect, _P.sku), parameters)
+    rows = look_up(connection, _products_by(dialect, _P.sku), parameters)
     return {(row[0], row[1]): ProductRow(*row[2:]) for row in rows}
 
 
@@ -162,9 +176,15 @@ def write_location(connection: Connection, dialect: Dialect, row: Row, exists: b
 
 
 def list_products(
-    connection: TenantConnection, wanted: ProductFilter, after: tuple[str, str] | None, limit: int
+    connection: TenantConnection,
+    wanted: ProductFilter,
+    after: tuple[Any, ...] | None,
+    limit: int,
+    order: ProductOrder = BY_NAME,
+    *,
+    backwards: bool = False,
 ) -> list[Product]:
-    """Products by name, then id, after the given (name, id)."""
+    """Products in the order given, after a position in it, or the ones just before it when `backwards`."""
     statement = select(_P.id, *_ROW[:2], _P.category, *_ROW[2:]).where(_P.tenant_id == connection.tenant_id)
     for word in fold(wanted.search).split():
         statement = statement.where(_P.search_text.contains(word, autoescape=True))
@@ -174,9 +194,8 @@ def list_products(
         statement = statement.where(_P.active.is_(wanted.active))
     if wanted.ids:
         statement = statement.where(_P.id.in_(wanted.ids))
-    if after is not None:
-        statement = statement.where(or_(_P.name > after[0], and_(_P.name == after[0], _P.id > after[1])))
-    rows = connection.execute(statement.order_by(_P.name, _P.id).limit(limit)).all()
+    keys = _ORDERS[order.by]
+    rows = read_page(connection, statement, keys, after, limit, descending=order.descending, backwards=backwards)
     codes = read_barcodes(connection, [row.id for row in rows])
     return [
         Product(

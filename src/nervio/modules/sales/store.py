@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Select, and_, case, func, select
 
-from nervio.db.dialects import Dialect
+from nervio.db.dialects import Dialect, look_up
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.ids import is_id
 from nervio.kernel.time import Instant
@@ -31,9 +31,8 @@ NUL = "\x00"
 
 def find_numbers(connection: Connection, dialect: Dialect, wanted: Sequence[Reference]) -> set[Reference]:
     """Which ticket numbers are taken already."""
-    rows = connection.execute(
-        _tickets_by(dialect, _T.number), dialect.rows_parameters("k", [_T.tenant_id, _T.number], wanted)
-    )
+    parameters = dialect.rows_parameters("k", [_T.tenant_id, _T.number], wanted)
+    rows = look_up(connection, _tickets_by(dialect, _T.number), parameters)
     return {(row[0], row[1]) for row in rows}
 
 
@@ -45,15 +44,15 @@ def lock_tickets(
     for column in (_T.number, _T.id):
         left = [r for r in wanted if r not in heads and (is_id(r[1]) if column is _T.id else NUL not in r[1])]
         if left:
-            statement = dialect.lock(_tickets_by(dialect, column).order_by(_T.tenant_id, _T.id), tickets)
             parameters = dialect.rows_parameters("k", [_T.tenant_id, column], sorted(left))
-            heads.update({(row[0], row[1]): row for row in connection.execute(statement, parameters)})
+            rows = look_up(connection, _locked_tickets_by(dialect, column), parameters)
+            heads.update({(row[0], row[1]): row for row in rows})
     if not heads:
         return {}
     keys = sorted({(row[0], row[2]) for row in heads.values()})
     parameters = dialect.rows_parameters("k", [_T.tenant_id, _T.id], keys)
     sold: dict[tuple[str, str], dict[int, SoldLine]] = {key: {} for key in keys}
-    for row in connection.execute(_sold_lines(dialect), parameters):
+    for row in look_up(connection, _sold_lines(dialect), parameters):
         sold[row[0], row[1]][row[2]] = SoldLine(*row[2:])
     _add_returned(connection, dialect, parameters, sold)
     return {
@@ -69,6 +68,11 @@ def _tickets_by(dialect: Dialect, column: Column[Any]) -> Select[Any]:
     return select(_T.tenant_id, given, _T.id, _T.kind, _T.currency, _T.tax_included).join_from(
         k, tickets, and_(_T.tenant_id == k.c.tenant_id, column == given)
     )
+
+
+@cache
+def _locked_tickets_by(dialect: Dialect, column: Column[Any]) -> Select[Any]:
+    return dialect.lock(_tickets_by(dialect, column).order_by(_T.tenant_id, _T.id), tickets)
 
 
 @cache
@@ -92,11 +96,11 @@ def _add_returned(
 
     In two steps, each by a key: left to join them itself, SQLite's planner goes through every line the tenant ever sold.
     """
-    returns = {(row[0], row[1]): row[2] for row in connection.execute(_returns_of(dialect), originals)}
+    returns = {(row[0], row[1]): row[2] for row in look_up(connection, _returns_of(dialect), originals)}
     if not returns:
         return
     parameters = dialect.rows_parameters("k", [_T.tenant_id, _T.id], sorted(returns))
-    for row in connection.execute(_back_lines(dialect), parameters):
+    for row in look_up(connection, _back_lines(dialect), parameters):
         line = sold[row[0], returns[row[0], row[1]]][row[2]]
         line.returned += row[3]
         line.returned_tax += row[4]

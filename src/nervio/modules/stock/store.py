@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Select, and_, case, func, or_, select
+from sqlalchemy import Connection, FromClause, Select, and_, case, func, select
 
-from nervio.db.dialects import Dialect
+from nervio.db.dialects import Dialect, look_up
+from nervio.db.keyset import read_page
 from nervio.db.tenancy import TenantConnection
 from nervio.db.writes import Insert
 from nervio.kernel.time import Instant
@@ -43,7 +44,7 @@ def lock_levels(
 
 def lock_lots(connection: Connection, dialect: Dialect, keys: Sequence[LevelKey]) -> list[tuple[LevelKey, LotState]]:
     """Locks the lots of the levels, empty ones too: a lot that comes back keeps its expiry date."""
-    rows = connection.execute(_lots_statement(dialect), dialect.rows_parameters("k", _LEVEL_KEY, keys))
+    rows = look_up(connection, _lots_statement(dialect), dialect.rows_parameters("k", _LEVEL_KEY, keys))
     return [((row[0], row[1], row[2]), LotState(row[3], row[4], row[5])) for row in rows]
 
 
@@ -55,9 +56,9 @@ def lock_holds(connection: Connection, dialect: Dialect, keys: Sequence[HoldKey]
     parameters = dialect.rows_parameters("k", columns, keys)
     found = {
         (row[0], row[1]): HoldRecord(row[2], HoldState(row[3]), row[4], row[5], row[6])
-        for row in connection.execute(_holds_statement(dialect), parameters)
+        for row in look_up(connection, _holds_statement(dialect), parameters)
     }
-    for tenant_id, hold_id, product_id, quantity in connection.execute(_hold_lines_statement(dialect), parameters):
+    for tenant_id, hold_id, product_id, quantity in look_up(connection, _hold_lines_statement(dialect), parameters):
         found[tenant_id, hold_id].lines[product_id] = quantity
     return found
 
@@ -85,7 +86,7 @@ def lock_holds_on(connection: Connection, dialect: Dialect, keys: Sequence[Level
 
 
 def _read_levels(connection: Connection, dialect: Dialect, keys: Sequence[LevelKey]) -> dict[LevelKey, LevelState]:
-    rows = connection.execute(_levels_statement(dialect), dialect.rows_parameters("k", _LEVEL_KEY, keys)).all()
+    rows = look_up(connection, _levels_statement(dialect), dialect.rows_parameters("k", _LEVEL_KEY, keys))
     return {(r[0], r[1], r[2]): LevelState(r[3], r[4], r[5], r[6]) for r in rows}
 
 
@@ -180,21 +181,23 @@ def list_levels(
 
 
 def list_critical_levels(
-    connection: TenantConnection, location_id: str | None, after: tuple[int, str, str] | None, limit: int
+    connection: TenantConnection,
+    location_id: str | None,
+    after: tuple[int, str, str] | None,
+    limit: int,
+    *,
+    backwards: bool = False,
 ) -> list[tuple[str, str, int, int, int | None]]:
     """(location, product, on hand, reserved, critical level) of levels at or below their critical level, the scarcest
-    first, after the given (available less critical level, location, product)."""
+    first, after the given (available less critical level, location, product) or before it."""
     spare = _L.on_hand - _L.reserved - _L.critical_level
     statement = select(_L.location_id, _L.product_id, _L.on_hand, _L.reserved, _L.critical_level).where(
         _L.tenant_id == connection.tenant_id, spare <= 0
     )
     if location_id is not None:
         statement = statement.where(_L.location_id == location_id)
-    if after is not None:
-        gap, place, product = after
-        same_place = and_(_L.location_id == place, _L.product_id > product)
-        statement = statement.where(or_(spare > gap, and_(spare == gap, or_(_L.location_id > place, same_place))))
-    rows = connection.execute(statement.order_by(spare, _L.location_id, _L.product_id).limit(limit))
+    order = (spare, _L.location_id, _L.product_id)
+    rows = read_page(connection, statement, order, after, limit, backwards=backwards)
     return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
 
 
