@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, Generic, TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import Connection
@@ -160,11 +160,14 @@ class Batch:
         self._books: dict[type[Book], Book] = {}
         self._facts: list[tuple[str, str, str, str]] = []
         self._digests: list[bytes] = []
+        self._days: dict[str, str] = {}
 
-    @cached_property
-    def today(self) -> str:
-        """The calendar day of the batch, UTC, as `YYYY-MM-DD`."""
-        return to_datetime(self.now).date().isoformat()
+    def day_in(self, zone: str) -> str:
+        """The calendar day of the batch on the clocks of an IANA zone, as `YYYY-MM-DD`."""
+        day = self._days.get(zone)
+        if day is None:
+            day = self._days[zone] = to_datetime(self.now).astimezone(ZoneInfo(zone)).date().isoformat()
+        return day
 
     def book(self, kind: type[BookType]) -> BookType:
         """The batch's one book of a kind, made on first use."""

@@ -1,10 +1,16 @@
 """Lots: first expired, first out; expired ones neither sold nor promised."""
 
+from dataclasses import replace
+
 import pytest
 
 from nervio.kernel.errors import NervioError
+from nervio.kernel.ids import new_id
 from nervio.kernel.time import DAY
-from nervio.modules.catalog.contracts import Product
+from nervio.modules.catalog import api as catalog
+from nervio.modules.catalog.contracts import LocationInput, Product
+from nervio.modules.identity.contracts import AddTenant, NewTenant
+from nervio.modules.identity.usecases.tenants import CREATE as CREATE_TENANT
 from nervio.modules.sales import api as sales
 from nervio.modules.stock import api as stock
 from nervio.modules.stock.contracts import StockDocument, StockLine, StockRecorded
@@ -22,6 +28,7 @@ from tests.builders import (
 )
 
 YESTERDAY, TODAY, TOMORROW, LATER = "2026-02-28", "2026-03-01", "2026-03-02", "2026-09-01"
+HOUR = 3600
 
 
 async def a_perishable(store: Store, **lots: tuple[float, str | None]) -> Product:
@@ -71,6 +78,56 @@ async def test_a_lot_is_sold_on_its_last_day_and_not_a_day_longer(store: Store) 
     store.clock.advance(DAY / 1_000_000)
     with pytest.raises(NervioError, match="Not enough"):
         await sales.record_sale(store.ctx, a_sale_of((product, 1)))
+
+
+async def in_zone(store: Store, zone: str) -> Store:
+    """A further tenant of the same database, whose shop is in another zone."""
+    tenant = NewTenant(f"shop-{new_id()}", "A shop", time_zone=zone)
+    added = await store.ctx.submit(CREATE_TENANT, AddTenant(tenant), None)
+    ctx = replace(store.ctx, tenant_id=added.tenant.id)
+    return replace(store, ctx=ctx, main=await catalog.save_location(ctx, LocationInput(MAIN, "Main")))
+
+
+async def test_a_lots_last_day_ends_when_it_ends_in_the_shop(store: Store) -> None:
+    shops = [await in_zone(store, zone) for zone in ("America/Argentina/Buenos_Aires", "Asia/Tokyo", "Europe/London")]
+    products = [await a_perishable(shop, today=(5, TODAY)) for shop in shops]
+
+    async def sell() -> list[bool]:
+        commands = [
+            sales.sale_command(shop.ctx, a_sale_of((product, 1)), None)
+            for shop, product in zip(shops, products, strict=True)
+        ]
+        return [not isinstance(outcome, NervioError) for outcome in await store.ctx.submit_all(commands)]
+
+    # One batch holds tickets of three shops, and each of them has its own day. It is 12:00 UTC, then 16:00, 01:00, 03:00.
+    assert await sell() == [True, True, True]
+    store.clock.advance(4 * HOUR)
+    assert await sell() == [True, False, True]
+    store.clock.advance(9 * HOUR)
+    assert await sell() == [True, False, False]
+    store.clock.advance(2 * HOUR)
+    assert await sell() == [False, False, False]
+
+
+async def test_holds_issues_and_transfers_go_by_the_shops_day_too(store: Store) -> None:
+    shop = await in_zone(store, "America/Argentina/Buenos_Aires")
+    await a_location(shop, "BACK")
+    product = await a_perishable(shop, today=(5, TODAY))
+    store.clock.advance(14 * HOUR)  # 02:00 UTC of tomorrow is 23:00 of today there
+    held = await a_hold(shop, product, 1, seconds=2 * HOUR)
+    await book(shop, "issue", product, 1)
+    to_back = StockDocument(MAIN, (StockLine(product.sku, milli(1)),), to_location="BACK")
+    await stock.record_document(shop.ctx, "transfer", to_back)
+    store.clock.advance(HOUR)
+    for attempt in (
+        a_hold(shop, product, 1),
+        stock.claim_hold(shop.ctx, held.hold_id),
+        book(shop, "issue", product, 1),
+        stock.record_document(shop.ctx, "transfer", to_back),
+    ):
+        with pytest.raises(NervioError) as caught:
+            await attempt
+        assert caught.value.code == "insufficient_stock"
 
 
 async def test_expired_units_are_not_promised_either(store: Store) -> None:

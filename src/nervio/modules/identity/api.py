@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from nervio.db.batch import Command
+from nervio.db.batch import Batch, Command
 from nervio.db.context import Ctx
 from nervio.db.database import Database
 from nervio.kernel.errors import NervioError, forbidden, invalid, not_found
 from nervio.kernel.ids import NIL
 from nervio.modules.identity.contracts import (
+    DEFAULT_TIME_ZONE,
     AddApiKey,
     AddTenant,
     AddUser,
@@ -108,6 +109,12 @@ async def find_tenant(database: Database, slug: str) -> Tenant | None:
     if "\x00" in slug:
         return None
     return await database.read(lambda c: people.find_tenant(c, slug))
+
+
+def find_time_zones(batch: Batch, tenant_ids: Collection[str]) -> dict[str, str]:
+    """tenant id → the zone whose clocks hang in its shops; the default for a tenant that has not been recorded."""
+    found = people.find_time_zones(batch.connection, tenant_ids)
+    return {tenant_id: found.get(tenant_id, DEFAULT_TIME_ZONE) for tenant_id in tenant_ids}
 
 
 async def get_current_tenant(ctx: Ctx) -> Tenant:

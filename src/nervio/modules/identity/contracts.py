@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from nervio.kernel.time import Instant
 
+DEFAULT_TIME_ZONE = "America/Argentina/Buenos_Aires"
+
 
 class Role(StrEnum):
     """What a person or a key is there for; what a role may do is declared by each module's manifest."""
@@ -60,7 +62,7 @@ class NewTenant:
     slug: str
     name: str
     currency: str = "ARS"
-    time_zone: str = "America/Argentina/Buenos_Aires"
+    time_zone: str = DEFAULT_TIME_ZONE
     language: str = "es"
     admin_email: str | None = None
     admin_name: str | None = None

@@ -12,6 +12,7 @@ from nervio.db.batch import Batch, Book
 from nervio.db.writes import Insert, Update
 from nervio.kernel.errors import conflict
 from nervio.kernel.quantity import LARGEST, UNIT
+from nervio.modules.identity import api as identity
 from nervio.modules.stock import store
 from nervio.modules.stock.contracts import HoldState, Shortage
 from nervio.modules.stock.domain import (
@@ -48,6 +49,7 @@ class StockBook(Book):
         self._stored_lots: set[tuple[str, str, str, str]] = set()
         self._changed_holds: set[HoldKey] = set()
         self._corrected: set[tuple[LevelKey, str, str]] = set()
+        self._days: dict[str, str] = {}
         self._undo: list[Undo] = []
 
     def want_level(self, key: LevelKey, allow_negative: bool, *, lots: bool = False, holds: bool = False) -> None:
@@ -79,6 +81,12 @@ class StockBook(Book):
             for key, lot in store.lock_lots(batch.connection, batch.dialect, sorted(self._with_lots)):
                 self.lots.setdefault(key, {})[lot.lot] = lot
                 self._stored_lots.add((*key, lot.lot))
+            zones = identity.find_time_zones(batch, {key[0] for key in self._with_lots})
+            self._days = {tenant_id: batch.day_in(zone) for tenant_id, zone in zones.items()}
+
+    def today_of(self, tenant_id: str) -> str:
+        """The day it is in the tenant's shop, by which its lots expire; empty where no lot of it was declared."""
+        return self._days.get(tenant_id, "")
 
     def take(
         self, key: LevelKey, quantity: int, by_lot: bool, today: str, lot: str = "", *, promised: bool = False

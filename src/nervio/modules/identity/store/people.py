@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
-from nervio.db.dialects import Dialect
+from nervio.db.dialects import Dialect, dialect_of
 from nervio.db.tenancy import TenantConnection
 from nervio.db.writes import Insert
 from nervio.kernel.ids import is_id
@@ -51,6 +52,19 @@ def find_tenant(connection: Connection, slug: str) -> Tenant | None:
 def read_tenant(connection: Connection, tenant_id: str) -> Tenant | None:
     """The tenant with the id."""
     return _one_tenant(connection, select(*_TENANT).where(_T.id == tenant_id))
+
+
+def find_time_zones(connection: Connection, tenant_ids: Collection[str]) -> dict[str, str]:
+    """tenant id → its zone, of those that exist."""
+    dialect = dialect_of(connection)
+    parameters = dialect.rows_parameters("k", [_T.id], [(tenant_id,) for tenant_id in sorted(tenant_ids)])
+    return {row[0]: row[1] for row in connection.execute(_time_zones(dialect), parameters)}
+
+
+@cache
+def _time_zones(dialect: Dialect) -> Select[Any]:
+    k = dialect.rows_table("k", [_T.id])
+    return select(_T.id, _T.time_zone).join_from(k, tenants, _T.id == k.c.id)
 
 
 def lock_tenant(connection: Connection, dialect: Dialect, slug: str) -> Tenant:

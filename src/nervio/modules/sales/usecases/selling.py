@@ -211,7 +211,7 @@ def _take_stock(
         if product.tracked:
             known = sums.get(product.id)
             sums[product.id] = (product, line.quantity if known is None else known[1] + line.quantity)
-    here, today = stock_account(location_id), batch.today
+    here, today = stock_account(location_id), book.today_of(tenant_id)
     postings: list[Posting] = []
     short: dict[str, Shortage] = {}
     for product_id, (product, quantity) in sums.items():

@@ -218,10 +218,10 @@ def _receive(batch: Batch, command: DocumentCommand) -> StockRecorded:
 
 
 def _issue(batch: Batch, command: DocumentCommand) -> StockRecorded:
-    document = _opened(command)
+    document, book = _opened(command), batch.book(StockBook)
     assert document.location is not None
     here = stock_account(document.location.id)
-    picks = take_all(batch.book(StockBook), summed(document.lines), batch.today)
+    picks = take_all(book, summed(document.lines), book.today_of(command.tenant_id))
     postings = [(SOLD, here, product.id, lot, share) for _, product, lot, share in picks]
     return _book(batch, command, "issue", document, postings)
 
@@ -233,7 +233,7 @@ def _transfer(batch: Batch, command: DocumentCommand) -> StockRecorded:
         raise invalid("to_location_required", "to_location must name where the goods go.", field="to_location")
     here, there = stock_account(document.location.id), stock_account(document.to_location.id)
     postings: list[Posting] = []
-    for key, product, lot, share in take_all(book, summed(document.lines), batch.today):
+    for key, product, lot, share in take_all(book, summed(document.lines), book.today_of(command.tenant_id)):
         expires_on = book.lots[key][lot].expires_on if lot else None
         book.put((key[0], document.to_location.id, product.id), share, lot, expires_on)
         postings.append((there, here, product.id, lot, share))

@@ -83,7 +83,7 @@ def _place(batch: Batch, command: Command[PlaceHold, HoldSettled]) -> HoldSettle
         key = (tenant_id, location.id, product.id)
         before = book.levels[key].available
         try:
-            book.reserve(key, quantity, product.by_lot, batch.today)
+            book.reserve(key, quantity, product.by_lot, book.today_of(tenant_id))
         except Short as short:
             s = short.shortage
             shortages.append(Shortage(product.sku, quantity, s.available, s.expired))
@@ -139,7 +139,7 @@ def _claim(batch: Batch, command: Command[SettleHold, HoldSettled]) -> HoldSettl
         for product_id, quantity in hold.lines.items()
     }
     here = stock_account(hold.location_id)
-    picks = take_all(book, wanted, batch.today, promised=True)
+    picks = take_all(book, wanted, book.today_of(tenant_id), promised=True)
     postings: list[Posting] = [(Account.SOLD.value, here, product.id, lot, share) for _, product, lot, share in picks]
     _post(batch, command, hold_id, hold, "hold_claimed", postings)
     return HoldSettled(hold_id, HoldState.CLAIMED, hold.expires_at)
