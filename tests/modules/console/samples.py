@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nervio.modules.console.charts import Point, Wording, bar_chart, sparkline
+from nervio.modules.console.contracts import SavedView
 from nervio.modules.console.formatting import Formats
 from nervio.modules.console.i18n import Texts
 from nervio.modules.console.shell import ROOMS, Halt, Person, Shell
@@ -15,6 +16,7 @@ from nervio.modules.console.tables import Choice, Column, Filter, Table
 NOW = datetime(2026, 3, 12, 20, 41, tzinfo=UTC)
 ENTRY = "0195a8c2-7f1e-7c3a-9d52-4f0e6b1a2c3d"
 PERMISSIONS = frozenset(room.permission for room in ROOMS) | {"catalog.write"}
+ORDER = Filter("order", "list.newest_first", (Choice("oldest", "Más antiguos primero"),), "list.order")
 PLACES = [("loc-1", "Salón"), ("loc-2", "Depósito"), ("loc-3", "Heladera 2")]
 GOODS = [
     ("7790895000997", "Gaseosa Cola 2,25 L", "Bebidas", 345000, 42000, 12000),
@@ -67,7 +69,11 @@ def _halt() -> Halt:
 
 
 def _table(path: str, *columns: Column, **state: Any) -> Table:
-    return Table(path=path, columns=columns, shown=12, total=4070, next_cursor="c2", **state)
+    name, views = path.rpartition("/")[2], (SavedView("Para pedir el lunes", "q=yerba"), SavedView("Todo", ""))
+    return Table(
+        path=path, columns=columns, name=name, views=views, shown=12, total=4070, previous_cursor="c0", next_cursor="c2",
+        **state,
+    )  # fmt: skip
 
 
 def _rows() -> list[dict[str, Any]]:
@@ -126,8 +132,8 @@ def _products(t: Texts) -> dict[str, Any]:
     edit = {"sku": "A-1041", "name": "Yerba mate suave 1 kg", "barcodes": "7790070410120", "category": "Almacén", "new_sku": "",
             "price": "4.899,00", "critical": "seis", "tax": "21", "by_lot": False, "active": True, "errors": {"critical": t("js.count_bad")}}  # fmt: skip
     table = _table(
-        "/console/products", Column("name", "col.name"), Column("sku", "col.sku", phone=False),
-        Column("category", "col.category", phone=False), Column("price", "col.price", numeric=True),
+        "/console/products", Column("name", "col.name", sortable=True, fixed=True), Column("sku", "col.sku", sortable=True, phone=False),
+        Column("category", "col.category", phone=False), Column("price", "col.price", numeric=True, sortable=True),
         Column("available", "col.available", numeric=True), sort="name",
     )  # fmt: skip
     return {"table": table, "rows": _rows(), "edit": edit, "categories": ["Almacén"]}
@@ -136,7 +142,7 @@ def _products(t: Texts) -> dict[str, Any]:
 def _stock(t: Texts) -> dict[str, Any]:
     levels = tuple(Choice(v, t(f"stock.level_{v}")) for v in ("critical",))
     table = _table(
-        "/console/stock", Column("name", "col.product"), Column("location", "col.location", phone=False),
+        "/console/stock", Column("name", "col.product", sortable=True, fixed=True), Column("location", "col.location", phone=False),
         Column("on_hand", "col.on_hand", numeric=True), Column("reserved", "col.reserved", numeric=True, phone=False),
         Column("available", "col.available", numeric=True), Column("critical", "col.critical", numeric=True, phone=False),
         sort="available", chosen={"location": "loc-1"},
@@ -187,7 +193,7 @@ def _receipts(_t: Texts) -> dict[str, Any]:
     table = _table(
         "/console/receipts", Column("number", "col.number"), Column("supplier", "col.supplier", phone=False),
         Column("location", "col.location", phone=False), Column("lines", "col.lines", numeric=True),
-        Column("at", "col.at"), sort="at", descending=True,
+        Column("at", "col.at"), filters=(ORDER,), chosen={"order": "oldest"},
     )  # fmt: skip
     return {"table": table, "rows": rows}
 
@@ -213,9 +219,8 @@ def _journal(t: Texts) -> dict[str, Any]:
     table = _table(
         "/console/journal", Column("position", "col.position", phone=False), Column("at", "col.at"),
         Column("kind", "col.kind"), Column("reference", "col.reference", phone=False),
-        Column("amount", "col.amount", numeric=True), Column("sealed", "col.sealed", sortable=False, phone=False),
-        sort="position", descending=True,
-        filters=(Filter("kind", "journal.any_kind", tuple(Choice(k, t(f"kind.{k}")) for k in ("sale", "return"))),),
+        Column("amount", "col.amount", numeric=True), Column("sealed", "col.sealed", phone=False),
+        filters=(Filter("kind", "journal.any_kind", tuple(Choice(k, t(f"kind.{k}")) for k in ("sale", "return"))), ORDER),
     )  # fmt: skip
     return {
         "table": table,

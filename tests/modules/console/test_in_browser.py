@@ -35,6 +35,10 @@ OPEN_ALONE = f"""async (dialog) => {{
     dialog.showModal();
     {SETTLED}
 }}"""
+OPEN_MENU = f"""async (menu) => {{
+    menu.open = true;
+    {SETTLED}
+}}"""
 EAN = "7790895000997"
 
 
@@ -81,6 +85,11 @@ def test_a_page_is_accessible_in_every_look_and_fits_a_phone(
         for media in ("not all", "all"):
             page.evaluate(SET_LOOK, media)
             assert _faults(page) == [], f"{size} {media}"
+    for menu in page.query_selector_all("main details.menu"):
+        menu.evaluate(OPEN_MENU)
+        assert _faults(page) == [], menu.get_attribute("id")
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        menu.evaluate("(menu) => { menu.open = false; }")
     # A dialog is the same markup in every language.
     for dialog in page.query_selector_all("dialog:not([open])") if language == "es" else ():
         dialog.evaluate(OPEN_ALONE)
@@ -166,6 +175,16 @@ def test_a_list_is_sorted_in_place_and_the_address_follows(open_page: Open) -> N
     page.go_back()
     page.wait_for_url("**/console/stock", wait_until="commit")
     assert page.evaluate("window.same") is True
+
+
+def test_a_column_is_left_out_in_place_and_its_menu_stays_open(open_page: Open) -> None:
+    page = open_page("products")
+    page.evaluate("document.querySelectorAll('dialog[open]').forEach((dialog) => dialog.close())")
+    page.click("#list-columns > summary")
+    page.check("#list-hide-category")
+    page.wait_for_url("**/console/products?*hide=category", wait_until="commit")
+    _until(page, "document.activeElement.id === 'list-hide-category'")
+    assert page.evaluate("document.querySelector('#list-columns').open") is True
 
 
 def test_a_stop_that_did_not_reach_the_server_is_never_shown_as_a_stop(open_page: Open) -> None:

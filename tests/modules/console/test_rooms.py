@@ -41,6 +41,8 @@ FORMS = {
     f"/console/stock/{YERBA}/adjust": "stock.write",
     f"/console/stock/{YERBA}/transfer": "stock.write",
     "/console/receipts": "stock.write",
+    "/console/views/products": "catalog.read",
+    "/console/views/journal/remove": "ledger.read",
     "/console/users": "identity.users.write",
     "/console/users/x/disable": "identity.users.write",
     "/console/users/x/enable": "identity.users.write",

@@ -28,5 +28,18 @@ def test_sorting_by_the_same_column_turns_the_direction() -> None:
     )
 
 
+def test_the_order_of_the_list_itself_is_shown_and_turned_like_any_other() -> None:
+    usual = Table("/x", (NAME, PRICE), usual="name")
+    assert (usual.aria_sort(NAME), usual.sort_url(NAME), usual.url()) == ("ascending", "/x?sort=-name", "/x")
+
+
+def test_columns_left_out_stay_left_out_in_every_address() -> None:
+    table = Table("/x", (NAME, PRICE), hidden=("price",), search="té")
+    assert table.url(cursor="c") == "/x?q=t%C3%A9&cursor=c&hide=price"
+    assert (table.shows("name"), table.shows("price")) == (True, False)
+    fixed = Column("name", "col.name", fixed=True)
+    assert Table("/x", (fixed, PRICE)).optional() == (PRICE,)
+
+
 def test_csv_is_the_same_query() -> None:
     assert TABLE.csv_url() == TABLE.url() + "&format=csv"

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from nervio.kernel.ids import new_id
+from nervio.modules.ledger import api as ledger
 from nervio.modules.ledger.module import MANIFEST
 from tests.builders import Store, a_hold, a_sale, a_stocked_product, a_store
 from tests.modules.served import a_client, every_page, ok, refused
@@ -103,3 +104,17 @@ async def test_the_journal_needs_its_permission_and_is_the_tenants_own(store: St
     async with a_client((await store.another_tenant()).ctx, MANIFEST) as other:
         assert ok(await other.get(PATH))["items"] == []
         assert ok(await other.get("/api/ledger/balances"))["items"] == []
+
+
+async def test_entries_come_oldest_first_when_asked_and_can_be_walked_back(
+    store: Store, client: httpx.AsyncClient
+) -> None:
+    for _ in range(3):
+        await a_sale(store)
+    newest = [entry["id"] for entry in await every_page(client, PATH, 2)]
+    assert newest == sorted(newest, reverse=True)
+    assert [entry["id"] for entry in await every_page(client, PATH, 2, order="oldest")] == newest[::-1]
+    for oldest_first, order in ((False, newest), (True, newest[::-1])):
+        back = await ledger.list_entries(store.ctx, after=order[4], limit=3, oldest_first=oldest_first, backwards=True)
+        assert [entry.id for entry in back] == order[1:4]
+    refused(await client.get(PATH, params={"order": "sideways"}), 422, "invalid_request", "order")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.context import Ctx
@@ -13,11 +14,13 @@ from nervio.kernel.errors import conflict, invalid, not_found
 from nervio.kernel.ids import new_id
 from nervio.modules.catalog import store
 from nervio.modules.catalog.contracts import (
+    BY_NAME,
     Location,
     LocationInput,
     Product,
     ProductFilter,
     ProductInput,
+    ProductOrder,
     ProductRow,
     ProductsSaved,
     SaveProducts,
@@ -61,11 +64,21 @@ async def save_location(ctx: Ctx, location: LocationInput, key: str | None = Non
 
 
 async def list_products(
-    ctx: Ctx, wanted: ProductFilter, after: tuple[str, str] | None = None, limit: int = 50
+    ctx: Ctx,
+    wanted: ProductFilter,
+    after: tuple[Any, ...] | None = None,
+    limit: int = 50,
+    order: ProductOrder = BY_NAME,
+    *,
+    backwards: bool = False,
 ) -> list[Product]:
-    """A page of products by name; `after` is (name, id) of the last one seen."""
+    """A page of products; `after` is the position in that order of the last one seen, by name (name, id).
+
+    With `backwards` the page before that position. Both are in the order of the list.
+    """
     ctx.require("catalog.read")
-    return await ctx.read(lambda c: store.list_products(c, wanted, after, min(limit, LONGEST_PAGE)))
+    most = min(limit, LONGEST_PAGE)
+    return await ctx.read(lambda c: store.list_products(c, wanted, after, most, order, backwards=backwards))
 
 
 async def get_product(ctx: Ctx, reference: str) -> Product:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +100,43 @@ class ProductFilter:
     category: str = ""
     active: bool | None = None
     ids: tuple[str, ...] = field(default=())
+
+
+class ProductSort(StrEnum):
+    """What a product list can be sorted by: what the store has in order."""
+
+    NAME = "name"
+    SKU = "sku"
+    PRICE = "price"
+
+
+@dataclass(frozen=True, slots=True)
+class ProductOrder:
+    """The order of a product list."""
+
+    by: ProductSort = ProductSort.NAME
+    descending: bool = False
+
+    @property
+    def kinds(self) -> tuple[Literal["text", "id", "int"], ...]:
+        """What a position in this order is made of."""
+        match self.by:
+            case ProductSort.NAME:
+                return ("text", "id")
+            case ProductSort.SKU:
+                return ("text",)
+            case ProductSort.PRICE:
+                return ("int", "id")
+
+    def position(self, product: Product) -> tuple[str | int, ...]:
+        """Where a product stands in this order."""
+        match self.by:
+            case ProductSort.NAME:
+                return (product.name, product.id)
+            case ProductSort.SKU:
+                return (product.sku,)
+            case ProductSort.PRICE:
+                return (product.price_minor, product.id)
+
+
+BY_NAME = ProductOrder()

@@ -39,6 +39,7 @@ products = Table(
     CheckConstraint("price_minor >= 0", name="price"),
     CheckConstraint("tax_rate_bp BETWEEN 0 AND 10000", name="tax_rate"),
     Index("ix_products_name", "tenant_id", "name", "id"),
+    Index("ix_products_price", "tenant_id", "price_minor", "id"),
 )
 
 barcodes = Table(

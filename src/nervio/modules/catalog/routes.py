@@ -49,13 +49,15 @@ Reference = Annotated[
 async def list_products(
     request: Request, ctx: CurrentCtx, query: Annotated[ProductQuery, Query()]
 ) -> Page[ProductOut] | Response:
-    """Products by name. The filters narrow together; `format=csv` answers the whole list, prices as decimals."""
-    wanted = ProductFilter(query.search, query.category, query.active)
+    """Products, by name unless asked otherwise. The filters narrow together.
+
+    `format=csv` answers the whole list, prices as decimals.
+    """
+    wanted, order = ProductFilter(query.search, query.category, query.active), query.order
 
     async def read(cursor: str | None, limit: int) -> Page[ProductOut]:
-        after = position_of(cursor, "text", "id")
-        found = await api.list_products(ctx, wanted, None if after is None else (after[0], after[1]), limit + 1)
-        return page_of(found, limit, ProductOut.of, lambda product: (product.name, product.id))
+        found = await api.list_products(ctx, wanted, position_of(cursor, *order.kinds), limit + 1, order)
+        return page_of(found, limit, ProductOut.of, order.position)
 
     return await listed(request, query, PRODUCT_SHEET, read)
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from nervio.kernel.money import BASIS_POINT_SCALE, format_amount
-from nervio.modules.catalog.contracts import Location, LocationInput, Product, ProductInput, ProductsSaved
+from nervio.modules.catalog.contracts import (
+    Location,
+    LocationInput,
+    Product,
+    ProductInput,
+    ProductOrder,
+    ProductSort,
+    ProductsSaved,
+)
 from nervio.web.lists import ExportQuery, Figure, Sheet
 from nervio.web.values import Code, Currency, LongText, Price, RequestBody, ShortText
 
@@ -23,6 +33,14 @@ class ProductQuery(ExportQuery):
     )
     category: LongText = Field("", description="Only this category, exactly.")
     active: bool | None = Field(None, description="Only products that are (or are no longer) sold.")
+    sort: Literal["name", "-name", "sku", "-sku", "price", "-price"] = Field(
+        "name", description="The order; with a minus sign it is turned round. A cursor belongs to one order."
+    )
+
+    @property
+    def order(self) -> ProductOrder:
+        """The order asked for."""
+        return ProductOrder(ProductSort(self.sort.lstrip("-")), descending=self.sort.startswith("-"))
 
 
 class ProductBody(RequestBody):

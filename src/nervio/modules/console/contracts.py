@@ -1,4 +1,4 @@
-"""What the console asks of the program around it; the runtime puts these into the application's state."""
+"""What the console asks of the program around it (the runtime puts it into the application's state), and what it keeps."""
 
 from __future__ import annotations
 
@@ -43,6 +43,31 @@ class DemoShops(Protocol):
     async def make_login(self) -> DemoLogin:
         """A login of its administrator with a new password; the one before stops working."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SavedView:
+    """A list as somebody wants to see it again: the query of its address, under a name of their own."""
+
+    name: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveView:
+    """A view to keep, or to keep anew under a name that is there."""
+
+    list: str
+    name: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveView:
+    """A view to forget."""
+
+    list: str
+    name: str
 
 
 class Ending(Protocol):

@@ -13,9 +13,10 @@ from nervio.modules.console.rooms.setup import routes as setup
 from nervio.modules.console.rooms.stock import routes as stock
 from nervio.modules.console.rooms.stop import routes as stop
 from nervio.modules.console.rooms.users import routes as users
+from nervio.modules.console.rooms.views import routes as views
 from nervio.web.manifest import Manifest
 
-ROOMS = (dashboard, sell, products, stock, receipts, journal, users, stop, login, setup)
+ROOMS = (dashboard, sell, products, stock, receipts, journal, users, views, stop, login, setup)
 
 MANIFEST = Manifest(
     name="console",

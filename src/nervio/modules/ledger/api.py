@@ -47,10 +47,15 @@ async def list_entries(
     reference: str | None = None,
     account: str | None = None,
     asset: str | None = None,
-    before: str | None = None,
+    after: str | None = None,
     limit: int = 50,
+    oldest_first: bool = False,
+    backwards: bool = False,
 ) -> list[JournalEntry]:
-    """Entries of the journal, the newest first, before the entry id given; the filters narrow together."""
+    """Entries of the journal in the order they were recorded, the newest first unless asked otherwise.
+
+    `after` is the id of the last one seen; with `backwards` the page before it. The filters narrow together.
+    """
     ctx.require("ledger.read")
     return await ctx.read(
         lambda c: journal.list_entries(
@@ -60,8 +65,10 @@ async def list_entries(
             reference=reference,
             account=account,
             asset=asset,
-            before=before,
+            after=after,
             limit=min(limit, LONGEST_PAGE),
+            oldest_first=oldest_first,
+            backwards=backwards,
         )
     )
 

@@ -34,13 +34,13 @@ sealing_router = APIRouter(prefix="/api/ledger", tags=["ledger"])
 async def list_entries(
     request: Request, ctx: CurrentCtx, query: Annotated[EntryQuery, Query()]
 ) -> Page[EntryOut] | Response:
-    """Entries of the journal with their postings, the newest first. The filters narrow together.
+    """Entries of the journal with their postings, by when they were recorded. The filters narrow together.
 
     `format=csv` answers everything the filters leave, one row a posting.
     """
 
     async def read(cursor: str | None, limit: int) -> Page[EntryOut]:
-        before = position_of(cursor, "id")
+        position = position_of(cursor, "id")
         found = await api.list_entries(
             ctx,
             kind=query.kind,
@@ -48,8 +48,9 @@ async def list_entries(
             reference=query.reference,
             account=query.account,
             asset=query.asset,
-            before=None if before is None else before[0],
+            after=None if position is None else position[0],
             limit=limit + 1,
+            oldest_first=query.order == "oldest",
         )
         return page_of(found, limit, EntryOut.of, lambda entry: (entry.id,))
 

@@ -27,6 +27,7 @@ class EntryQuery(ExportQuery):
         None, description="Entries that touch this account, such as cash, sales or stock:<location id>."
     )
     asset: ShortText | None = Field(None, description="Entries that move this currency, or the product of this id.")
+    order: Literal["newest", "oldest"] = Field("newest", description="Which entries come first.")
 
 
 class PostingOut(BaseModel):

@@ -13,7 +13,7 @@ from nervio.db.tenancy import TenantConnection
 from nervio.kernel.errors import NervioError, not_found
 from nervio.kernel.ids import is_id
 from nervio.modules.catalog import api as catalog
-from nervio.modules.catalog.contracts import Product, ProductFilter
+from nervio.modules.catalog.contracts import Product, ProductFilter, ProductOrder
 from nervio.modules.ledger import api as ledger
 from nervio.modules.ledger.contracts import STOCK_PREFIX, stock_account
 from nervio.modules.stock import store
@@ -59,8 +59,8 @@ PRODUCTS_A_STEP = 250
 MOST_STEPS = 10
 """A page of levels looks at no more than 2,500 products, so that a search for what is not stocked stays cheap."""
 
-LAST_CODE = "\U0010ffff"
-"""Sorts after every location's code."""
+FIRST_CODE, LAST_CODE = "", "\U0010ffff"
+"""Sort before and after every location's code."""
 
 
 def document_command(
@@ -201,32 +201,40 @@ async def page_levels(
     location_id: str | None = None,
     after: tuple[str, str, str] | None = None,
     limit: int = 50,
+    *,
+    descending: bool = False,
+    backwards: bool = False,
 ) -> tuple[list[Level], tuple[str, str, str] | None]:
     """At most `limit` levels by product name and location, and where to go on: (name, product id, location code).
 
-    None means that there are no more; a page may be short, even empty, and still have a next one.
+    None means that there are no more; a page may be short, even empty, and still have a next one. With `backwards` the
+    levels before `after`, still in the order of the list, and where to go on towards its beginning.
     """
     ctx.require("stock.read")
+    falls = descending != backwards
     levels: list[Level] = []
     position = None if after is None else (after[0], after[1])
     if after is not None:
         product_id, code = after[1], after[2]
-        rest = await ctx.read(lambda c: _levels(c, catalog.read_products(c, [product_id]), location_id))
-        levels = [level for level in rest if level.location_code > code]
+        rest = await ctx.read(lambda c: _levels(c, catalog.read_products(c, [product_id]), location_id, falls=falls))
+        levels = [each for each in rest if (each.location_code < code if falls else each.location_code > code)]
     for _ in range(MOST_STEPS):
         if len(levels) > limit:
             break
-        products = await catalog.list_products(ctx, ProductFilter(search=search), position, PRODUCTS_A_STEP)
+        products = await catalog.list_products(
+            ctx, ProductFilter(search=search), position, PRODUCTS_A_STEP, ProductOrder(descending=falls)
+        )
         by_id = {product.id: product for product in products}
-        levels += await ctx.read(functools.partial(_levels, products=by_id, location_id=location_id))
+        levels += await ctx.read(functools.partial(_levels, products=by_id, location_id=location_id, falls=falls))
         if len(products) < PRODUCTS_A_STEP:
             position = None
             break
         position = (products[-1].name, products[-1].id)
+    following = None if position is None else (*position, FIRST_CODE if falls else LAST_CODE)
     if len(levels) > limit:
-        last = levels[limit - 1]
-        return levels[:limit], (last.name, last.product_id, last.location_code)
-    return levels, None if position is None else (*position, LAST_CODE)
+        del levels[limit:]
+        following = (levels[-1].name, levels[-1].product_id, levels[-1].location_code)
+    return levels[::-1] if backwards else levels, following
 
 
 async def page_critical_levels(
@@ -235,19 +243,25 @@ async def page_critical_levels(
     location_id: str | None = None,
     after: tuple[int, str, str] | None = None,
     limit: int = 50,
+    *,
+    backwards: bool = False,
 ) -> tuple[list[Level], tuple[int, str, str] | None]:
     """Levels at or below their critical level, the scarcest first, and where to go on: (available less critical level,
-    location id, product id). None means that there are no more; a page may be short and still have a next one."""
+    location id, product id). None means that there are no more; a page may be short and still have a next one.
+
+    With `backwards` the levels before `after`, still the scarcest first, and where to go on towards the beginning.
+    """
     ctx.require("stock.read")
     step = min(limit, LONGEST_PAGE)
-    rows = await ctx.read(lambda c: store.list_critical_levels(c, location_id, after, step + 1))
-    wanted = ProductFilter(search=search, ids=tuple(row[1] for row in rows[:step]))
-    found = await catalog.list_products(ctx, wanted, limit=LONGEST_PAGE) if rows else []
-    products = {product.id: product for product in found}
-    levels = await ctx.read(lambda c: _named(c, [row for row in rows[:step] if row[1] in products], products))
-    if len(rows) <= step:
+    found = await ctx.read(lambda c: store.list_critical_levels(c, location_id, after, step + 1, backwards=backwards))
+    rows = found[-step:] if backwards else found[:step]
+    wanted = ProductFilter(search=search, ids=tuple(row[1] for row in rows))
+    listed = await catalog.list_products(ctx, wanted, limit=LONGEST_PAGE) if rows else []
+    products = {product.id: product for product in listed}
+    levels = await ctx.read(lambda c: _named(c, [row for row in rows if row[1] in products], products))
+    if len(found) <= step:
         return levels, None
-    place, product_id, on_hand, reserved, critical_level = rows[step - 1]
+    place, product_id, on_hand, reserved, critical_level = rows[0 if backwards else -1]
     return levels, (on_hand - reserved - (critical_level or 0), place, product_id)
 
 
@@ -340,11 +354,14 @@ def book(batch: Batch) -> StockBook:
     return batch.book(StockBook)
 
 
-def _levels(connection: TenantConnection, products: dict[str, Product], location_id: str | None) -> list[Level]:
+def _levels(
+    connection: TenantConnection, products: dict[str, Product], location_id: str | None, *, falls: bool = False
+) -> list[Level]:
     rows = store.list_levels(connection, list(products), location_id, critical_only=False, limit=10_000)
     levels = _named(connection, rows, products)
     order = {product_id: n for n, product_id in enumerate(products)}
-    return sorted(levels, key=lambda level: (order[level.product_id], level.location_code))
+    levels.sort(key=lambda level: level.location_code, reverse=falls)
+    return sorted(levels, key=lambda level: order[level.product_id])
 
 
 def _named(

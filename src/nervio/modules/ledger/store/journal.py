@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, and_, or_, select
 
+from nervio.db.keyset import read_page
 from nervio.db.tables import commits
 from nervio.db.tenancy import TenantConnection
 from nervio.modules.ledger.contracts import STOCK_PREFIX, JournalEntry, JournalPosting, Movement
@@ -29,10 +30,12 @@ def list_entries(
     reference: str | None,
     account: str | None,
     asset: str | None,
-    before: str | None,
+    after: str | None,
     limit: int,
+    oldest_first: bool,
+    backwards: bool,
 ) -> list[JournalEntry]:
-    """Entries, the newest id first, below `before`."""
+    """Entries by id, the newest or the oldest first: those after the id given in that order, or just before it."""
     statement = _entries().where(_E.tenant_id == connection.tenant_id)
     if kind is not None:
         statement = statement.where(_E.kind == kind)
@@ -40,8 +43,6 @@ def list_entries(
         statement = statement.where(_E.document_id == document_id)
     if reference is not None:
         statement = statement.where(_E.reference == reference)
-    if before is not None:
-        statement = statement.where(_E.id < before)
     if account is not None or asset is not None:
         postings = select(_P.entry_id).where(_P.tenant_id == connection.tenant_id)
         if asset is not None:
@@ -49,7 +50,8 @@ def list_entries(
         if account is not None:
             postings = postings.where(or_(_P.debit == account, _P.credit == account))
         statement = statement.where(_E.id.in_(postings))
-    rows = connection.execute(statement.order_by(_E.id.desc()).limit(limit)).all()
+    position = None if after is None else (after,)
+    rows = read_page(connection, statement, (_E.id,), position, limit, descending=not oldest_first, backwards=backwards)
     return _with_postings(connection, rows)
 
 

@@ -64,7 +64,9 @@ async def list_levels(
         else:
             found = position_of(cursor, "text", "id", "text")
             after = None if found is None else (found[0], found[1], found[2])
-            levels, position = await api.page_levels(ctx, query.search, query.location_id, after, limit)
+            levels, position = await api.page_levels(
+                ctx, query.search, query.location_id, after, limit, descending=query.sort == "-name"
+            )
         following = None if position is None else encode_cursor(*position)
         return Page(items=[LevelOut.of(level) for level in levels], next_cursor=following)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from nervio.kernel.quantity import format_quantity
@@ -17,6 +19,9 @@ class LevelQuery(ExportQuery):
     search: ShortText = Field("", description="Words that the product's name, SKU, barcode or category must hold.")
     location_id: IdText | None = Field(None, description="Only this location.")
     critical: bool = Field(False, description="Only levels at or below their critical level, the scarcest first.")
+    sort: Literal["name", "-name"] = Field(
+        "name", description="By product name and location, or turned round; `critical=true` has an order of its own."
+    )
 
 
 class LevelOut(BaseModel):

@@ -30,12 +30,12 @@ KINDS = ("sale", "return", "receipt", "issue", "transfer", "adjustment", "count"
 ACCOUNTS = frozenset(account.value for account in Account)
 
 COLUMNS = (
-    Column("position", "col.position", sortable=False, phone=False),
-    Column("at", "col.at", sortable=False),
-    Column("kind", "col.kind", sortable=False),
-    Column("reference", "col.reference", sortable=False, phone=False),
-    Column("amount", "col.amount", numeric=True, sortable=False),
-    Column("sealed", "col.sealed", sortable=False, phone=False),
+    Column("position", "col.position", phone=False),
+    Column("at", "col.at"),
+    Column("kind", "col.kind", fixed=True),
+    Column("reference", "col.reference", phone=False),
+    Column("amount", "col.amount", numeric=True),
+    Column("sealed", "col.sealed", phone=False),
 )
 
 router = page_router()
@@ -43,7 +43,7 @@ router = page_router()
 
 @router.get(JOURNAL)
 async def show_entries(request: Request) -> Response:
-    """Entries, the newest first. One field finds by reference, product or account."""
+    """Entries by when they were recorded. One field finds by reference, product or account."""
     frame = await open_frame(request, "ledger.read")
     search, kind = frame.query("q", 64), frame.query("kind", 40)
     account, sku, location = frame.query("account", 64), frame.query("sku", 64), frame.query("location", 40)
@@ -54,35 +54,37 @@ async def show_entries(request: Request) -> Response:
     elif search:
         account, asset, reference = await _meant(frame, search)
     wanted = {"kind": kind or None, "account": account or None, "asset": asset, "reference": reference}
+    order = lists.OLDEST if frame.query("order") == lists.OLDEST else ""
     if lists.wants_csv(frame):
-        return lists.to_csv("/api/ledger/entries", **wanted)
-    after = lists.position(frame, "id")
-    found = await ledger.list_entries(
-        frame.ctx, **wanted, before=None if after is None else after[0], limit=lists.PAGE + 1
-    )
-    entries, following = lists.cut(found, lambda entry: (entry.id,))
+        return lists.to_csv("/api/ledger/entries", **wanted, order=order)
+    cut = await lists.entries(frame, frame.ctx, order == lists.OLDEST, **wanted)
     seal, people = await ledger.get_seal(frame.ctx), await frame.people()
     sealed_to = 0 if seal.head is None else seal.head.to_position
     table = Table(
         path=JOURNAL,
         columns=COLUMNS,
+        name="journal",
         search=search,
-        chosen={"kind": kind, "account": frame.query("account", 64), "sku": sku, "location": location},
+        chosen={"kind": kind, "account": frame.query("account", 64), "sku": sku, "location": location, "order": order},
+        hidden=lists.hidden_of(frame, COLUMNS),
         filters=(
             Filter("kind", "journal.any_kind", tuple(Choice(each, frame.t(f"kind.{each}")) for each in KINDS)),
             Filter(
                 "account", "journal.any_account", tuple(Choice(a.value, frame.t(f"account.{a.value}")) for a in Account)
             ),
+            lists.order_filter(frame),
         ),
-        shown=len(entries),
-        next_cursor=following,
+        views=await lists.views_of(frame, "journal"),
+        shown=len(cut.rows),
+        previous_cursor=cut.previous,
+        next_cursor=cut.following,
     )
     head = None if seal.head is None else {
         "position": seal.head.to_position, "at": to_datetime(seal.head.sealed_at), "head": seal.head.hash
     }  # fmt: skip
     return frame.page(
         "journal",
-        {"table": table, "rows": [entry_row(frame, entry, people, sealed_to) for entry in entries], "seal": head},
+        {"table": table, "rows": [entry_row(frame, entry, people, sealed_to) for entry in cut.rows], "seal": head},
     )
 
 
@@ -115,7 +117,7 @@ async def show_entry(request: Request, entry_id: str) -> Response:
     frame = await open_frame(request, "ledger.read")
     entry = await ledger.get_entry(frame.ctx, entry_id)
     seal, people = await ledger.get_seal(frame.ctx), await frame.people()
-    older = await ledger.list_entries(frame.ctx, before=entry.id, limit=1)
+    older = await ledger.list_entries(frame.ctx, after=entry.id, limit=1)
     is_sealed = seal.head is not None and entry.position is not None and entry.position <= seal.head.to_position
     context = {
         "entry": {

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from nervio.kernel.errors import NervioError
 from nervio.modules.catalog import api as catalog
-from nervio.modules.catalog.contracts import Product, ProductFilter, ProductInput
+from nervio.modules.catalog.contracts import Product, ProductFilter, ProductInput, ProductOrder, ProductSort
 from nervio.modules.console import lists
 from nervio.modules.console.answers import page_router
 from nervio.modules.console.requests import Frame, open_frame, redirect, text_of
@@ -26,11 +26,11 @@ NEW = "new"
 TAX_DIGITS = 2
 
 COLUMNS = (
-    Column("name", "col.name", sortable=False),
-    Column("sku", "col.sku", sortable=False, phone=False),
-    Column("category", "col.category", sortable=False, phone=False),
-    Column("price", "col.price", numeric=True, sortable=False),
-    Column("available", "col.available", numeric=True, sortable=False),
+    Column("name", "col.name", sortable=True, fixed=True),
+    Column("sku", "col.sku", sortable=True, phone=False),
+    Column("category", "col.category", phone=False),
+    Column("price", "col.price", numeric=True, sortable=True),
+    Column("available", "col.available", numeric=True),
 )
 FIELD_OF = {"price_minor": "price", "tax_rate_bp": "tax"}
 """Fields of the use case → those of the form, where they differ."""
@@ -61,7 +61,9 @@ async def show_products(request: Request) -> Response:
     """The list by name; `edit` opens the form of one."""
     frame = await open_frame(request, "catalog.read")
     if lists.wants_csv(frame):
-        return lists.to_csv("/api/products", search=frame.query("q"), category=frame.query("category"))
+        key, descending = lists.sort_of(frame, COLUMNS)
+        sort = f"-{key}" if descending else key
+        return lists.to_csv("/api/products", search=frame.query("q"), category=frame.query("category"), sort=sort)
     asked, edit = frame.query("edit"), None
     if asked and frame.may("catalog.write"):
         edit = Edit() if asked == NEW else await _stored(frame, await catalog.get_product(frame.ctx, asked))
@@ -187,29 +189,38 @@ async def _level_here(frame: Frame, reference: str) -> Level | None:
 
 async def _products_page(frame: Frame, edit: Edit | None, status: int = 200) -> Response:
     search, category = frame.query("q"), frame.query("category")
-    after = lists.position(frame, "text", "id")
+    sort, descending = lists.sort_of(frame, COLUMNS)
+    order = ProductOrder(ProductSort(sort) if sort else ProductSort.NAME, descending=descending)
     wanted = ProductFilter(search, category)
-    found = await catalog.list_products(
-        frame.ctx, wanted, None if after is None else (after[0], after[1]), lists.PAGE + 1
-    )
-    products, following = lists.cut(found, lambda product: (product.name, product.id))
-    levels = await _levels_of(frame, products)
+
+    async def read(position: lists.Positions | None, limit: int, backwards: bool) -> list[Product]:
+        return await catalog.list_products(frame.ctx, wanted, position, limit, order, backwards=backwards)
+
+    cut = await lists.page(lists.start_of(frame, *order.kinds), read, order.position)
+    levels = await _levels_of(frame, cut.rows)
     categories = await catalog.list_categories(frame.ctx)
     is_whole = not search and not category
     filters = (Filter("category", "products.any_category", tuple(Choice(name, name) for name in categories)),)
     table = Table(
         path=PRODUCTS,
         columns=COLUMNS,
+        name="products",
         search=search,
+        sort=sort,
+        descending=descending,
+        usual="name",
         chosen={"category": category},
+        hidden=lists.hidden_of(frame, COLUMNS),
         filters=filters if categories else (),
-        shown=len(products),
+        views=await lists.views_of(frame, "products"),
+        shown=len(cut.rows),
         total=await catalog.count_products(frame.ctx) if is_whole else None,
-        next_cursor=following,
+        previous_cursor=cut.previous,
+        next_cursor=cut.following,
     )
     context = {
         "table": table,
-        "rows": [_row(p, levels.get(p.id, [])) for p in products],
+        "rows": [_row(p, levels.get(p.id, [])) for p in cut.rows],
         "edit": edit,
         "categories": categories,
     }

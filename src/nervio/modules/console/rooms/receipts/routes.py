@@ -19,7 +19,6 @@ from nervio.modules.console.answers import page_router
 from nervio.modules.console.requests import Frame, name_of, open_frame, redirect, text_of
 from nervio.modules.console.tables import Column, Table
 from nervio.modules.console.typed import read_quantity
-from nervio.modules.ledger import api as ledger
 from nervio.modules.ledger.contracts import STOCK_PREFIX, JournalEntry
 from nervio.modules.stock import api as stock
 from nervio.modules.stock.contracts import StockDocument, StockLine
@@ -29,11 +28,11 @@ KIND = "receipt"
 MOST_LINES = 500
 
 COLUMNS = (
-    Column("number", "col.number", sortable=False),
-    Column("supplier", "col.supplier", sortable=False, phone=False),
-    Column("location", "col.location", sortable=False, phone=False),
-    Column("lines", "col.lines", numeric=True, sortable=False),
-    Column("at", "col.at", sortable=False),
+    Column("number", "col.number", fixed=True),
+    Column("supplier", "col.supplier", phone=False),
+    Column("location", "col.location", phone=False),
+    Column("lines", "col.lines", numeric=True),
+    Column("at", "col.at"),
 )
 
 router = page_router()
@@ -53,20 +52,30 @@ class Line:
 
 @router.get(RECEIPTS)
 async def show_receipts(request: Request) -> Response:
-    """Receipts, the newest first; a search finds one by the number on its paper."""
+    """Receipts by when they were booked; a search finds one by the number on its paper."""
     frame = await open_frame(request, "stock.write")
     number = frame.query("q", 64) or None
+    order = lists.OLDEST if frame.query("order") == lists.OLDEST else ""
     if lists.wants_csv(frame):
-        return lists.to_csv("/api/ledger/entries", kind=KIND, reference=number)
+        return lists.to_csv("/api/ledger/entries", kind=KIND, reference=number, order=order)
     # Who books receipts may read them, which stand in the journal only; of other entries nothing is shown here.
     ctx = replace(frame.ctx, permissions=(frame.ctx.permissions or frozenset()) | {"ledger.read"})
-    after = lists.position(frame, "id")
-    before = None if after is None else after[0]
-    found = await ledger.list_entries(ctx, kind=KIND, reference=number, before=before, limit=lists.PAGE + 1)
-    entries, following = lists.cut(found, lambda entry: (entry.id,))
+    cut = await lists.entries(frame, ctx, order == lists.OLDEST, kind=KIND, reference=number)
     people = await frame.people()
-    table = Table(path=RECEIPTS, columns=COLUMNS, search=number or "", shown=len(entries), next_cursor=following)
-    return frame.page("receipts", {"table": table, "rows": [_row(frame, entry, people) for entry in entries]})
+    table = Table(
+        path=RECEIPTS,
+        columns=COLUMNS,
+        name="receipts",
+        search=number or "",
+        chosen={"order": order},
+        hidden=lists.hidden_of(frame, COLUMNS),
+        filters=(lists.order_filter(frame),),
+        views=await lists.views_of(frame, "receipts"),
+        shown=len(cut.rows),
+        previous_cursor=cut.previous,
+        next_cursor=cut.following,
+    )
+    return frame.page("receipts", {"table": table, "rows": [_row(frame, entry, people) for entry in cut.rows]})
 
 
 @router.get(f"{RECEIPTS}/new")

@@ -16,6 +16,7 @@ from nervio.modules.console.charts import sparkline
 from nervio.modules.console.requests import Frame, name_of
 from nervio.modules.stock import api as stock
 from nervio.modules.stock.contracts import HoldState, Level, Lot, StockMovement
+from nervio.web.lists import position_of
 from nervio.web.pages import encode_cursor
 
 SOON = timedelta(days=7)
@@ -59,7 +60,8 @@ async def _movements(
 
     The cursor carries the balances on: they are counted back from what there is now.
     """
-    after = lists.position(frame, "id", "int", "bool", "text") if frame.request.method == "GET" else None
+    cursor = frame.query("cursor", 2000) if frame.request.method == "GET" else ""
+    after = position_of(cursor or None, "id", "int", "bool", "text")
     balances = {level.location_id: level.on_hand for level in levels}
     before = None
     if after is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -19,20 +20,21 @@ from nervio.modules.console.tables import Choice, Column, Filter, Table
 from nervio.modules.console.typed import read_quantity
 from nervio.modules.stock import api as stock
 from nervio.modules.stock.contracts import Level, StockDocument, StockLine
-from nervio.web.pages import encode_cursor
 
 STOCK = "/console/stock"
 CRITICAL = "critical"
 REASONS = ("damage", "theft", "expired", "internal", "found")
 
 COLUMNS = (
-    Column("name", "col.product", sortable=False),
-    Column("location", "col.location", sortable=False, phone=False),
-    Column("on_hand", "col.on_hand", numeric=True, sortable=False),
-    Column("reserved", "col.reserved", numeric=True, sortable=False, phone=False),
-    Column("available", "col.available", numeric=True, sortable=False),
-    Column("critical", "col.critical", numeric=True, sortable=False, phone=False),
+    Column("name", "col.product", sortable=True, fixed=True),
+    Column("location", "col.location", phone=False),
+    Column("on_hand", "col.on_hand", numeric=True),
+    Column("reserved", "col.reserved", numeric=True, phone=False),
+    Column("available", "col.available", numeric=True),
+    Column("critical", "col.critical", numeric=True, phone=False),
 )
+
+UNSORTED = tuple(replace(column, sortable=False) for column in COLUMNS)
 
 router = page_router()
 
@@ -43,25 +45,38 @@ async def show_levels(request: Request) -> Response:
     frame = await open_frame(request, "stock.read")
     search, place, level = frame.query("q"), frame.query("location"), frame.query("level")
     place = place if place in dict(frame.places) else ""
+    is_critical = level == CRITICAL
+    # The scarcest first is an order of its own, which no column turns.
+    columns = UNSORTED if is_critical else COLUMNS
+    sort, descending = lists.sort_of(frame, columns)
     if lists.wants_csv(frame):
-        critical = "true" if level == CRITICAL else None
-        return lists.to_csv("/api/stock/levels", search=search, location_id=place, critical=critical)
-    levels, following = await _page(frame, search, place or None, level == CRITICAL)
+        critical, turned = "true" if is_critical else None, "-name" if descending else None
+        return lists.to_csv("/api/stock/levels", search=search, location_id=place, critical=critical, sort=turned)
+    cut = await (
+        _critical(frame, search, place or None) if is_critical else _named(frame, search, place or None, descending)
+    )
     count, critical_count = await stock.count_levels(frame.ctx)
     filters = [Filter("level", "stock.any_level", (Choice(CRITICAL, frame.t("stock.level_critical")),))]
     if len(frame.places) > 1:
         filters.insert(0, Filter("location", "stock.any_location", tuple(Choice(*each) for each in frame.places)))
     table = Table(
         path=STOCK,
-        columns=COLUMNS,
+        columns=columns,
+        name="stock",
         search=search,
+        sort=sort,
+        descending=descending,
+        usual="" if is_critical else "name",
         chosen={"location": place, "level": level},
+        hidden=lists.hidden_of(frame, COLUMNS),
         filters=tuple(filters),
-        shown=len(levels),
-        total=None if search or place else critical_count if level == CRITICAL else count,
-        next_cursor=following,
+        views=await lists.views_of(frame, "stock"),
+        shown=len(cut.rows),
+        total=None if search or place else critical_count if is_critical else count,
+        previous_cursor=cut.previous,
+        next_cursor=cut.following,
     )
-    return frame.page("stock", {"table": table, "rows": [_row(frame, each) for each in levels]})
+    return frame.page("stock", {"table": table, "rows": [_row(frame, each) for each in cut.rows]})
 
 
 @router.get(STOCK + "/{sku:path}")
@@ -130,17 +145,26 @@ async def _book(
     return redirect(frame.request.url.path.rpartition("/")[0])
 
 
-async def _page(frame: Frame, search: str, place: str | None, critical: bool) -> tuple[list[Level], str | None]:
-    following: tuple[Any, ...] | None
-    if critical:
-        after = lists.position(frame, "int", "id", "id")
-        start = None if after is None else (after[0], after[1], after[2])
-        levels, following = await stock.page_critical_levels(frame.ctx, search, place, start, lists.PAGE)
-    else:
-        after = lists.position(frame, "text", "id", "text")
-        begin = None if after is None else (after[0], after[1], after[2])
-        levels, following = await stock.page_levels(frame.ctx, search, place, begin, lists.PAGE)
-    return levels, None if following is None else encode_cursor(*following)
+async def _named(frame: Frame, search: str, place: str | None, descending: bool) -> lists.Cut[Level]:
+    async def read(at: lists.Positions | None, backwards: bool) -> tuple[list[Level], lists.Positions | None]:
+        after = None if at is None else (at[0], at[1], at[2])
+        return await stock.page_levels(
+            frame.ctx, search, place, after, lists.PAGE, descending=descending, backwards=backwards
+        )
+
+    start = lists.start_of(frame, "text", "id", "text")
+    return await lists.walk(start, read, lambda level: (level.name, level.product_id, level.location_code))
+
+
+async def _critical(frame: Frame, search: str, place: str | None) -> lists.Cut[Level]:
+    async def read(at: lists.Positions | None, backwards: bool) -> tuple[list[Level], lists.Positions | None]:
+        after = None if at is None else (at[0], at[1], at[2])
+        return await stock.page_critical_levels(frame.ctx, search, place, after, lists.PAGE, backwards=backwards)
+
+    def stands(level: Level) -> lists.Positions:
+        return level.available - (level.critical_level or 0), level.location_id, level.product_id
+
+    return await lists.walk(lists.start_of(frame, "int", "id", "id"), read, stands)
 
 
 def _row(frame: Frame, level: Level) -> dict[str, Any]:

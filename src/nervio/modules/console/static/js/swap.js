@@ -36,8 +36,12 @@ export async function swap(url, id, { push = true } = {}) {
   }
 }
 
-// The focus stays where it was: on the control with the same id, or the same address and text.
+// The focus stays where it was: on the control with the same id, or the same address and text. A menu that is open stays so.
 function replace(old, fresh) {
+  for (const menu of old.querySelectorAll("details[id][open]")) {
+    const same = fresh.querySelector(`#${CSS.escape(menu.id)}`);
+    if (same && menu.contains(document.activeElement)) same.open = true;
+  }
   const held = old.contains(document.activeElement) ? document.activeElement : null;
   const same = held && (held.id ? `#${CSS.escape(held.id)}` : held.dataset.focus && `[data-focus="${CSS.escape(held.dataset.focus)}"]`);
   const [start, stop] = [held?.selectionStart, held?.selectionEnd];
