@@ -132,6 +132,16 @@ class Sold:
 
 
 @dataclass
+class Picked:
+    """Units of a ticket that came out of a lot and have not come back."""
+
+    location: str
+    sku: str
+    lot: str
+    units: int
+
+
+@dataclass
 class Shop:
     """Everything there is."""
 
@@ -140,6 +150,7 @@ class Shop:
     lots: dict[tuple[str, str, str], Lot] = field(default_factory=dict)
     holds: dict[str, Promise] = field(default_factory=dict)
     tickets: dict[str, list[Sold]] = field(default_factory=dict)
+    picked: dict[str, list[Picked]] = field(default_factory=dict)
     money: Counter[str] = field(default_factory=Counter)
     booked: int = 0
     """Deeds that happened."""
@@ -220,11 +231,12 @@ class Shop:
 
     def _sale(self, deed: Sale, today: str) -> None:
         demand = added_up((sku, quantity, "", None) for sku, quantity in deed.lines)
-        short = set()
+        short, picked = set(), []
         for (sku, _), quantity in demand.items():
             if WARES[sku].tracked:
                 try:
-                    list(self._take(deed.location, sku, quantity, "", today))
+                    for _, lot, units, _ in list(self._take(deed.location, sku, quantity, "", today)):
+                        picked.append(Picked(deed.location, sku, lot, units))
                 except Refused:
                     short.add(sku)
         kept = [line for line in deed.lines if line[0] not in short]
@@ -241,7 +253,7 @@ class Shop:
             raise Refused("payments_do_not_add_up")
         self.money["sales"] -= total - tax
         self.money["tax_payable"] -= tax
-        self.tickets[deed.number] = sold
+        self.tickets[deed.number], self.picked[deed.number] = sold, picked
 
     def _return(self, deed: Return) -> None:
         if deed.original not in self.tickets:
@@ -259,8 +271,14 @@ class Shop:
                     self.money["tax_payable"] += tax
             if left:
                 raise Refused("more_than_sold")
-            if WARES[sku].tracked:
-                self._put(deed.location, sku, wanted, "returned", None)
+            left = wanted if WARES[sku].tracked else 0
+            for pick in reversed(self.picked[deed.original]):
+                if pick.sku == sku and (part := min(left, pick.units)):
+                    left -= part
+                    pick.units -= part
+                    was = self.lots.get((pick.location, sku, pick.lot))
+                    self._put(deed.location, sku, part, pick.lot, was.expires_on if was else None)
+            assert left == 0
 
     def _place(self, deed: Place, today: str) -> None:
         demand = added_up((sku, quantity, "", None) for sku, quantity in deed.lines)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from nervio.db.batch import Command
 from nervio.db.context import Ctx
@@ -68,7 +69,7 @@ def verdict(outcome: object) -> str:
 
 def day(shop: Shop) -> str:
     """The day it is in the shop."""
-    return to_datetime(shop.now).date().isoformat()
+    return to_datetime(shop.now).astimezone(ZoneInfo("America/Argentina/Buenos_Aires")).date().isoformat()
 
 
 def compare(connection: TenantConnection, shop: Shop) -> None:

@@ -7,7 +7,7 @@ import pytest
 from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.ids import new_id
 from nervio.modules.catalog import api as catalog
-from nervio.modules.catalog.contracts import ProductInput
+from nervio.modules.catalog.contracts import Product, ProductInput
 from nervio.modules.ledger import api as ledger
 from nervio.modules.sales import api as sales
 from nervio.modules.sales.contracts import (
@@ -20,7 +20,17 @@ from nervio.modules.sales.contracts import (
     WriteOff,
 )
 from nervio.modules.stock import api as stock
-from tests.builders import MAIN, Store, a_product, a_receipt, a_sale_of, a_stocked_product, assert_sound, level_of
+from tests.builders import (
+    MAIN,
+    Store,
+    a_location,
+    a_product,
+    a_receipt,
+    a_sale_of,
+    a_stocked_product,
+    assert_sound,
+    level_of,
+)
 
 CASH, CARD, ACCOUNT = PaymentKind.CASH, PaymentKind.CARD, PaymentKind.ACCOUNT
 
@@ -201,14 +211,92 @@ async def test_a_blind_return_pays_the_price_it_is_given(store: Store) -> None:
     await assert_sound(store)
 
 
-async def test_units_kept_by_lot_come_back_to_the_lot_that_is_named(store: Store) -> None:
+async def a_perishable(store: Store, **lots: tuple[float, str | None]) -> Product:
+    """A product kept by lot, with lots of (units, expiry)."""
     product = await a_product(store, by_lot=True)
-    await a_receipt(store, product, 5, lot="A", expires_on="2026-09-01")
+    for lot, (units, expires_on) in lots.items():
+        await a_receipt(store, product, units, lot=lot, expires_on=expires_on)
+    return product
+
+
+async def lots_of(store: Store, product: Product) -> dict[str, tuple[float, str | None]]:
+    """Units and expiry by lot, with the place where it is not MAIN."""
+    return {
+        lot.lot if lot.location_id == store.main.id else f"{lot.lot} elsewhere": (lot.on_hand / 1000, lot.expires_on)
+        for lot in await stock.list_lots(store.ctx, product.id)
+    }
+
+
+async def test_units_kept_by_lot_come_back_to_the_lot_that_is_named(store: Store) -> None:
+    product = await a_perishable(store, A=(5, "2026-09-01"))
     sold = await sales.record_sale(store.ctx, a_sale_of((product, 5)))
     await sales.record_return(store.ctx, back(SaleLine(product.sku, 1000, lot="A"), original=sold.number))
-    await sales.record_return(store.ctx, back(SaleLine(product.sku, 1000), original=sold.number))
-    lots = {lot.lot: (lot.on_hand, lot.expires_on) for lot in await stock.list_lots(store.ctx, product.id)}
-    assert lots == {"A": (1000, "2026-09-01"), "returned": (1000, None)}
+    await sales.record_return(store.ctx, back(SaleLine(product.sku, 1000, lot="B"), original=sold.number))
+    assert await lots_of(store, product) == {"A": (1, "2026-09-01"), "B": (1, None)}
+    await assert_sound(store)
+
+
+async def test_units_whose_lot_is_not_named_go_back_to_the_lots_they_were_sold_from(store: Store) -> None:
+    product = await a_perishable(store, A=(2, "2026-09-01"), B=(2, "2026-10-01"), C=(5, "2026-11-01"))
+    sold = await sales.record_sale(store.ctx, a_sale_of((product, 6)))
+    assert await lots_of(store, product) == {"C": (3, "2026-11-01")}
+
+    async def bring(units: float, lot: str = "") -> dict[str, tuple[float, str | None]]:
+        line = SaleLine(product.sku, int(units * 1000), lot=lot)
+        await sales.record_return(store.ctx, back(line, original=sold.number))
+        return await lots_of(store, product)
+
+    # 2 of A, 2 of B, 2 of C: the last picked comes back first, whatever earlier returns left of it.
+    assert await bring(1.5) == {"C": (4.5, "2026-11-01")}
+    assert await bring(1) == {"C": (5, "2026-11-01"), "B": (0.5, "2026-10-01")}
+    assert await bring(1, lot="B") == {"C": (5, "2026-11-01"), "B": (1.5, "2026-10-01")}
+    assert await bring(2.5) == {"C": (5, "2026-11-01"), "B": (2, "2026-10-01"), "A": (2, "2026-09-01")}
+    await assert_sound(store)
+
+
+async def test_returns_that_meet_in_one_batch_do_not_fill_a_lot_twice(store: Store) -> None:
+    product = await a_perishable(store, A=(2, "2026-09-01"), B=(2, "2026-10-01"))
+    other = await a_perishable(store, A=(3, "2026-09-01"))
+    sale = sales.sale_command(store.ctx, a_sale_of((product, 4), (other, 3), number="S-1"), "s")
+    one = back(SaleLine(product.sku, 1000), original="S-1")
+    refused = back(SaleLine(product.sku, 2000), original="S-1", payments=(Payment(CASH, 1),))
+    split = back(SaleLine(product.sku, 500), SaleLine(product.sku, 500), SaleLine(other.sku, 1000), original="S-1")
+    commands = [sales.return_command(store.ctx, given, None) for given in (one, refused, split, one)]
+    outcomes = await store.ctx.submit_all([sale, *commands])
+    assert [getattr(outcome, "code", "recorded") for outcome in outcomes] == [
+        "recorded",
+        "recorded",
+        "payments_do_not_add_up",
+        "recorded",
+        "recorded",
+    ]
+    assert await lots_of(store, product) == {"B": (2, "2026-10-01"), "A": (1, "2026-09-01")}
+    assert await lots_of(store, other) == {"A": (1, "2026-09-01")}
+    await assert_sound(store)
+
+
+async def test_units_that_come_back_elsewhere_keep_their_lots_and_dates(store: Store) -> None:
+    await a_location(store, "BACK")
+    product = await a_perishable(store, A=(2, "2026-03-01"), B=(2, "2026-10-01"))
+    sold = await sales.record_sale(store.ctx, a_sale_of((product, 3)))
+    line = SaleLine(product.sku, 2000)
+    await sales.record_return(store.ctx, RecordReturn("BACK", (line,), sold.number))
+    assert await lots_of(store, product) == {
+        "A elsewhere": (1, "2026-03-01"),
+        "B elsewhere": (1, "2026-10-01"),
+        "B": (1, "2026-10-01"),
+    }
+    store.clock.advance(2 * 86_400)
+    with pytest.raises(NervioError) as caught:
+        await sales.record_sale(store.ctx, a_sale_of((product, 2), location="BACK"))
+    assert caught.value.data["shortages"][0]["expired"] == 1000
+    await assert_sound(store)
+
+
+async def test_a_blind_return_goes_to_the_lot_of_returns(store: Store) -> None:
+    product = await a_perishable(store, A=(2, "2026-09-01"))
+    await sales.record_return(store.ctx, back(SaleLine(product.sku, 1000, unit_price=1)))
+    assert await lots_of(store, product) == {"A": (2, "2026-09-01"), "returned": (1, None)}
     await assert_sound(store)
 
 

@@ -17,6 +17,7 @@ from nervio.modules.ledger.contracts import (
     Balance,
     JournalEntry,
     Movement,
+    Posting,
     SealedHead,
     Sealing,
     SealState,
@@ -24,6 +25,7 @@ from nervio.modules.ledger.contracts import (
     Verification,
 )
 from nervio.modules.ledger.store import balances, chain, journal
+from nervio.modules.ledger.store import documents as documents_store
 from nervio.modules.ledger.usecases.audit import Audit, verify
 from nervio.modules.ledger.usecases.exporting import export, verify_export
 from nervio.modules.ledger.usecases.folding import BalancesFold
@@ -100,6 +102,11 @@ def list_movements(
 def iterate_stock(connection: TenantConnection) -> Iterator[tuple[str, str, str, int]]:
     """For the stock checker: (account, product, lot, signed milli-units) of every stock posting in the order of facts."""
     return journal.iterate_stock(connection)
+
+
+def find_postings(batch: Batch, documents: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Posting]]:
+    """For commands that take a deed back: (tenant, document id) → what it moved, in the order in which it was posted."""
+    return documents_store.find_postings(batch.connection, batch.dialect, documents) if documents else {}
 
 
 # -- the seal --------------------------------------------------------------------------------------------------------

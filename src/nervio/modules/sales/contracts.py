@@ -29,8 +29,9 @@ class Payment:
 @dataclass(frozen=True, slots=True)
 class SaleLine:
     """A line to sell or to take back. `sku` may be a SKU, a barcode or a product id; without a unit price the product's
-    own counts. `lot` and `original_line` are only for taking back: the lot the units go to, and the line of the original
-    ticket (from 0) they came from, where the caller knows it."""
+    own counts. `lot` and `original_line` are only for taking back: the lot the units go to (without it they go back to the lots
+    that the original ticket's units came from, the last picked first), and the line of the original ticket (from 0) they
+    came from, where the caller knows it."""
 
     sku: str
     quantity: int

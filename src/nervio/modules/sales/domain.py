@@ -89,6 +89,31 @@ class SoldLine:
         return tax, total
 
 
+@dataclass(slots=True)
+class Pick:
+    """Units of a ticket that came out of one lot, and how many of them have not come back."""
+
+    product_id: str
+    lot: str
+    left: int
+
+
+def put_back(picks: Sequence[Pick], product_id: str, lot: str, quantity: int) -> None:
+    """Counts units that went back to a lot; those that went to another lot than they came from count nowhere."""
+    for pick in picks:
+        if (pick.product_id, pick.lot) == (product_id, lot):
+            pick.left = max(0, pick.left - quantity)
+
+
+def allocate_lots(picks: Sequence[Pick], product_id: str, quantity: int) -> Iterator[tuple[Pick, int]]:
+    """Which lots a returned quantity goes back to: the last picked first. Stops short when they do not cover it."""
+    for pick in reversed(picks):
+        if pick.product_id == product_id and pick.left > 0 and quantity > 0:
+            part = min(quantity, pick.left)
+            quantity -= part
+            yield pick, part
+
+
 def allocate_return(lines: Sequence[SoldLine], product_id: str, quantity: int) -> Iterator[tuple[SoldLine, int]]:
     """Which lines of the ticket a returned quantity comes from, in their order. Stops short when they do not cover it."""
     for line in lines:

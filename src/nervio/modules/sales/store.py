@@ -38,8 +38,9 @@ def find_numbers(connection: Connection, dialect: Dialect, wanted: Sequence[Refe
 
 def lock_tickets(
     connection: Connection, dialect: Dialect, wanted: Sequence[Reference]
-) -> dict[Reference, tuple[str, str, str, bool, list[SoldLine]]]:
-    """Locks tickets by number or id: reference → (id, kind, currency, tax included, lines with what has come back)."""
+) -> dict[Reference, tuple[str, str, str, str, bool, list[SoldLine]]]:
+    """Locks tickets by number or id: reference → (id, kind, location, currency, tax included, lines with what has come
+    back)."""
     heads: dict[Reference, Any] = {}
     for column in (_T.number, _T.id):
         left = [r for r in wanted if r not in heads and (is_id(r[1]) if column is _T.id else NUL not in r[1])]
@@ -56,7 +57,7 @@ def lock_tickets(
         sold[row[0], row[1]][row[2]] = SoldLine(*row[2:])
     _add_returned(connection, dialect, parameters, sold)
     return {
-        reference: (row[2], row[3], row[4], row[5], list(sold[row[0], row[2]].values()))
+        reference: (row[2], row[3], row[4], row[5], row[6], list(sold[row[0], row[2]].values()))
         for reference, row in heads.items()
     }
 
@@ -65,7 +66,7 @@ def lock_tickets(
 def _tickets_by(dialect: Dialect, column: Column[Any]) -> Select[Any]:
     k = dialect.rows_table("k", [_T.tenant_id, column])
     given = k.c[column.name]
-    return select(_T.tenant_id, given, _T.id, _T.kind, _T.currency, _T.tax_included).join_from(
+    return select(_T.tenant_id, given, _T.id, _T.kind, _T.location_id, _T.currency, _T.tax_included).join_from(
         k, tickets, and_(_T.tenant_id == k.c.tenant_id, column == given)
     )
 
@@ -96,7 +97,7 @@ def _add_returned(
 
     In two steps, each by a key: left to join them itself, SQLite's planner goes through every line the tenant ever sold.
     """
-    returns = {(row[0], row[1]): row[2] for row in look_up(connection, _returns_of(dialect), originals)}
+    returns = _find_returns(connection, dialect, originals)
     if not returns:
         return
     parameters = dialect.rows_parameters("k", [_T.tenant_id, _T.id], sorted(returns))
@@ -105,6 +106,15 @@ def _add_returned(
         line.returned += row[3]
         line.returned_tax += row[4]
         line.returned_total += row[5]
+
+
+def find_returns(connection: Connection, dialect: Dialect, wanted: Sequence[Reference]) -> dict[Reference, str]:
+    """(tenant, id of a return) → id of its original, of the returns made against the tickets of those ids."""
+    return _find_returns(connection, dialect, dialect.rows_parameters("k", [_T.tenant_id, _T.id], wanted))
+
+
+def _find_returns(connection: Connection, dialect: Dialect, originals: dict[str, Any]) -> dict[Reference, str]:
+    return {(row[0], row[1]): row[2] for row in look_up(connection, _returns_of(dialect), originals)}
 
 
 @cache

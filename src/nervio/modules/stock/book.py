@@ -41,6 +41,7 @@ class StockBook(Book):
         self._wanted: dict[LevelKey, bool] = {}
         self._with_lots: set[LevelKey] = set()
         self._with_holds: set[LevelKey] = set()
+        self._with_dates: set[LevelKey] = set()
         self.levels: dict[LevelKey, LevelState] = {}
         self.lots: dict[LevelKey, dict[str, LotState]] = {}
         self.holds: dict[HoldKey, HoldRecord] = {}
@@ -50,6 +51,7 @@ class StockBook(Book):
         self._changed_holds: set[HoldKey] = set()
         self._corrected: set[tuple[LevelKey, str, str]] = set()
         self._days: dict[str, str] = {}
+        self._dates: dict[tuple[str, str, str, str], str | None] = {}
         self._undo: list[Undo] = []
 
     def want_level(self, key: LevelKey, allow_negative: bool, *, lots: bool = False, holds: bool = False) -> None:
@@ -59,6 +61,10 @@ class StockBook(Book):
             self._with_lots.add(key)
         if holds:
             self._with_holds.add(key)
+
+    def want_lot_dates(self, keys: Iterable[LevelKey]) -> None:
+        """Declares levels of whose lots only the expiry dates are asked; they are not locked."""
+        self._with_dates.update(keys)
 
     def load_holds(self, batch: Batch, keys: Iterable[HoldKey]) -> None:
         """Loads and locks holds; called while resolving, because a hold's lines name the levels to declare."""
@@ -83,6 +89,14 @@ class StockBook(Book):
                 self._stored_lots.add((*key, lot.lot))
             zones = identity.find_time_zones(batch, {key[0] for key in self._with_lots})
             self._days = {tenant_id: batch.day_in(zone) for tenant_id, zone in zones.items()}
+
+        if self._with_dates:
+            self._dates = store.read_lot_dates(batch.connection, batch.dialect, sorted(self._with_dates))
+
+    def expiry_of(self, key: LevelKey, lot: str) -> str | None:
+        """When units of a lot expire, by the lots of this batch or by the dates that were declared."""
+        known = self.lots.get(key, {}).get(lot)
+        return self._dates.get((*key, lot)) if known is None else known.expires_on
 
     def today_of(self, tenant_id: str) -> str:
         """The day it is in the tenant's shop, by which its lots expire; empty where no lot of it was declared."""

@@ -44,8 +44,16 @@ def lock_levels(
 
 def lock_lots(connection: Connection, dialect: Dialect, keys: Sequence[LevelKey]) -> list[tuple[LevelKey, LotState]]:
     """Locks the lots of the levels, empty ones too: a lot that comes back keeps its expiry date."""
-    rows = look_up(connection, _lots_statement(dialect), dialect.rows_parameters("k", _LEVEL_KEY, keys))
+    rows = look_up(connection, _locked_lots(dialect), dialect.rows_parameters("k", _LEVEL_KEY, keys))
     return [((row[0], row[1], row[2]), LotState(row[3], row[4], row[5])) for row in rows]
+
+
+def read_lot_dates(
+    connection: Connection, dialect: Dialect, keys: Sequence[LevelKey]
+) -> dict[tuple[str, str, str, str], str | None]:
+    """(tenant, location, product, lot) → expiry date, of every lot there ever was at the levels. Locks nothing."""
+    rows = look_up(connection, _lots_statement(dialect), dialect.rows_parameters("k", _LEVEL_KEY, keys))
+    return {(row[0], row[1], row[2], row[3]): row[4] for row in rows}
 
 
 def lock_holds(connection: Connection, dialect: Dialect, keys: Sequence[HoldKey]) -> dict[HoldKey, HoldRecord]:
@@ -113,12 +121,16 @@ def _levels_statement(dialect: Dialect) -> Select[Any]:
 def _lots_statement(dialect: Dialect) -> Select[Any]:
     c = stock_lots.c
     k = dialect.rows_table("k", _LEVEL_KEY)
-    statement = (
+    return (
         select(c.tenant_id, c.location_id, c.product_id, c.lot, c.expires_on, c.on_hand)
         .join_from(k, stock_lots, _same_level(k, c))
         .order_by(c.tenant_id, c.location_id, c.product_id, c.lot)
     )
-    return dialect.lock(statement, stock_lots)
+
+
+@cache
+def _locked_lots(dialect: Dialect) -> Select[Any]:
+    return dialect.lock(_lots_statement(dialect), stock_lots)
 
 
 @cache

@@ -177,7 +177,11 @@ class ReturnLineBody(RequestBody):
         None, description="Only without `original`, whose price counts; the product's own when left out."
     )
     lot: str = Field(
-        "", max_length=64, pattern=r"^[^\x00]*$", description="The lot the units go to, where lots are kept."
+        "",
+        max_length=64,
+        pattern=r"^[^\x00]*$",
+        description="The lot the units go to, where lots are kept. Left out, they go back to the lots they were sold from, the "
+        "last picked first; without a ticket they go to the lot `returned`.",
     )
     original_line: int | None = Field(
         None, ge=0, le=2000, description="The line of the original ticket (from 0) they came from, where it is known."

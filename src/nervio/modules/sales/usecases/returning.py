@@ -43,14 +43,16 @@ LONGEST_REASON = 1000
 LONGEST_REFERENCE = 200
 
 LOT_OF_RETURNS = "returned"
-"""Where units kept by lot go when the return does not name their lot."""
+"""Where units kept by lot go that come back without a ticket when their lot is not named either."""
 
 
 def _resolve(batch: Batch, commands: Sequence[ReturnCommand]) -> None:
     resolve_tickets(batch, commands)
     for command in commands:
-        if command.body.original:
-            batch.book(SalesBook).want_original(command.tenant_id, command.body.original)
+        body, prepared = command.body, command.prepared
+        if body.original:
+            lots = any(product is not None and product.by_lot for product in prepared.products)
+            batch.book(SalesBook).want_original(command.tenant_id, body.original, lots=lots)
 
 
 def _record_return(batch: Batch, command: ReturnCommand) -> TicketRecorded:
@@ -68,9 +70,12 @@ def _record_return(batch: Batch, command: ReturnCommand) -> TicketRecorded:
     for n, (product, lot, original_n, quantity, price, rate, tax, total) in enumerate(parts):
         lines.append((tenant_id, ticket_id, n, original_n, product.id, quantity, price, rate, tax, total))
         if product.tracked:
-            into = (lot or LOT_OF_RETURNS) if product.by_lot else ""
-            levels.put((tenant_id, location.id, product.id), quantity, into)
-            postings.append((here, Account.SOLD.value, product.id, into, quantity))
+            for into, share in _lots_for(book, original, product, lot, quantity):
+                expires_on = None
+                if original is not None and into:
+                    expires_on = levels.expiry_of((tenant_id, original.location_id, product.id), into)
+                levels.put((tenant_id, location.id, product.id), share, into, expires_on)
+                postings.append((here, Account.SOLD.value, product.id, into, share))
     tax_sum, total_sum = sum(part[6] for part in parts), sum(part[7] for part in parts)
     check_total(total_sum)
     paid = body.payments or ((Payment(PaymentKind.CASH, total_sum),) if total_sum else ())
@@ -90,6 +95,23 @@ def _record_return(batch: Batch, command: ReturnCommand) -> TicketRecorded:
     return TicketRecorded(
         ticket_id, number, location.id, currency, total_sum - tax_sum, tax_sum, total_sum, tuple(paid)
     )
+
+
+def _lots_for(
+    book: SalesBook, original: Original | None, product: ProductRow, named: str, quantity: int
+) -> list[tuple[str, int]]:
+    """(lot, units) of what comes back: the lot that is named, else those that the ticket's units came from."""
+    if not product.by_lot:
+        return [("", quantity)]
+    if original is None:
+        return [(named or LOT_OF_RETURNS, quantity)]
+    if named:
+        book.put_back(original, product.id, named, quantity)
+        return [(named, quantity)]
+    chosen = book.choose_lots(original, product.id, quantity)
+    # Whether a product is kept by lot never changes, so the ticket's lots cover what its lines may still give back.
+    assert sum(share for _, share in chosen) == quantity
+    return chosen
 
 
 Part = tuple[ProductRow, str, int | None, int, int, int, int, int]

@@ -160,7 +160,8 @@ def _record_sale(batch: Batch, command: SaleCommand) -> TicketRecorded:
     effective_at = batch.now if body.effective_at is None else body.effective_at
     ticket = (tenant_id, ticket_id, number, "sale", None, location.id, command.actor_id, body.customer, currency)
     money = (body.tax_included, total_sum - tax_sum, tax_sum, total_sum, effective_at, batch.now)
-    book.add((*ticket, *money), lines, [(tenant_id, ticket_id, n, p.kind.value, p.amount) for n, p in enumerate(paid)])
+    paid_rows = [(tenant_id, ticket_id, n, p.kind.value, p.amount) for n, p in enumerate(paid)]
+    book.add((*ticket, *money), lines, paid_rows, postings)
     ledger.book(batch).post(tenant_id, command.actor_id, "sale", ticket_id, number, effective_at, postings)
     fact = TicketFact(ticket_id, number, location.id, currency, total_sum, tax_sum, effective_at, sold)
     batch.emit(tenant_id, SALE_RECORDED, location.id, fact)
