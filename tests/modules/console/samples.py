@@ -265,6 +265,11 @@ def _users(_t: Texts) -> dict[str, Any]:
             "new_key": "nv_4f2a91bc_sample_shown_once", "new_password": None}  # fmt: skip
 
 
+def _password(t: Texts) -> dict[str, Any]:
+    errors = {"again": t("password.differs"), "general": t("login.throttled", seconds=40)}
+    return {"email": "marina@laesquina.example", "errors": errors, "done": True}
+
+
 def _stopped(_t: Texts) -> dict[str, Any]:
     row = {
         "id": "h1",
@@ -285,7 +290,7 @@ def _error(_t: Texts) -> dict[str, Any]:
 CONTEXTS: dict[str, Callable[[Texts], dict[str, Any]]] = {
     "login": _login, "setup": _setup, "dashboard": _dashboard, "sell": _sell, "products": _products, "stock": _stock,
     "stock_product": _stock_product, "receipts": _receipts, "receipt_new": _receipt_new, "journal": _journal,
-    "journal_entry": _journal_entry, "journal_balances": _journal_balances, "users": _users, "stopped": _stopped,
+    "journal_entry": _journal_entry, "journal_balances": _journal_balances, "users": _users, "password": _password, "stopped": _stopped,
     "error": _error, "offline": lambda _t: {},
 }  # fmt: skip
 
@@ -294,5 +299,5 @@ PATHS = {
     "products": "/console/products", "stock": "/console/stock", "stock_product": "/console/stock/A-1042",
     "receipts": "/console/receipts", "receipt_new": "/console/receipts/new", "journal": "/console/journal",
     "journal_entry": f"/console/journal/{ENTRY}", "journal_balances": "/console/journal/balances",
-    "users": "/console/users", "stopped": "/console/stopped", "error": "/console/nowhere", "offline": "/console/offline",
+    "users": "/console/users", "password": "/console/password", "stopped": "/console/stopped", "error": "/console/nowhere", "offline": "/console/offline",
 }  # fmt: skip

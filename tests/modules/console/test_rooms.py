@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from nervio.kernel.quantity import UNIT
@@ -32,8 +33,10 @@ PAGES = {
     "/console/journal/balances": "ledger.read",
     "/console/users": "identity.users.read",
     "/console/setup": "catalog.write",
+    "/console/password": "",
 }
 FORMS = {
+    "/console/password": "",
     "/console/logout": "",
     "/console/products": "catalog.write",
     f"/console/products/{YERBA}": "catalog.write",
@@ -91,7 +94,7 @@ async def test_a_role_enters_the_rooms_its_permissions_open_and_no_others(shop: 
         visitor, held = await shop.as_role(role), shop.program.app.permissions
         for path, permission in PAGES.items():
             answer = await visitor.client.get(path)
-            if role in held[permission]:
+            if not permission or role in held[permission]:
                 assert answer.status_code == 200, (role, path)
             elif path == "/console":
                 assert answer.headers["location"] == "/console/products", role
@@ -147,6 +150,34 @@ async def test_a_wrong_password_is_told_so_and_a_right_one_leads_on(shop: Shop) 
     out = await stranger.post("/console/logout", "/console")
     assert out.url.path == "/console/login"
     assert (await stranger.client.get("/console")).status_code == 303
+
+
+async def test_one_s_own_password_is_changed_with_a_form_and_other_browsers_are_logged_out(shop: Shop) -> None:
+    cashier, other = await shop.as_role("cashier"), browser(shop.program)
+    await other.log_in("cashier@example.com", "four words of my own")
+    page, new = "/console/password", "five words nobody knows yet "
+
+    async def change(current: str, password: str, again: str) -> httpx.Response:
+        return await cashier.post(page, page, current=current, password=password, again=again)
+
+    for given, said in (
+        (("", "", ""), "This has to be filled in."),
+        (("four words of my own", new, new.strip()), "This is not the same as above."),
+        (("wrong words of mine", new, new), "That is not your current password."),
+        (("four words of my own", "short", "short"), "at least 10 characters"),
+    ):
+        answer = await change(*given)
+        assert answer.status_code == 422 and said in answer.text, (given, answer.text)
+    assert (await other.client.get("/console/sell")).status_code == 200
+    done = await change("four words of my own", new, new)
+    assert done.status_code == 200 and "Password changed." in done.text
+    assert (await cashier.client.get("/console/sell")).status_code == 200
+    assert (await other.client.get("/console/sell")).status_code == 303
+    assert (await other.log_in("cashier@example.com", "four words of my own")).status_code == 401
+    assert (await other.log_in("cashier@example.com", new)).status_code == 200
+    tries = [await change("wrong words of mine", new + "!", new + "!") for _ in range(11)]
+    assert [answer.status_code for answer in tries] == [422] * 10 + [429]
+    assert "Too many attempts" in tries[-1].text
 
 
 async def test_the_dashboard_shows_the_day_and_leads_to_the_entries(shop: Shop) -> None:

@@ -128,6 +128,63 @@ async def test_users_are_made_listed_changed_and_given_passwords(house: House, c
     assert changed.json()["active"] is False
 
 
+async def test_one_s_own_password_is_changed_and_every_other_session_ends(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    root = await log_in(client, house.first.email, house.first.password)
+    await client.post("/api/users", json=ANA, headers=root)
+    elsewhere = await log_in(client, ANA["email"], PASSWORD)  # type: ignore[arg-type]
+    async with a_client(house) as browser:
+        await log_in(browser, ANA["email"], PASSWORD, cookie=True)  # type: ignore[arg-type]
+        browser.headers["Sec-Fetch-Site"] = "same-origin"
+        before = browser.cookies["nervio_session"]
+        new = "another fine password"
+
+        async def change(current: str, password: str) -> httpx.Response:
+            return await browser.post("/api/auth/password", json={"current_password": current, "password": password})
+
+        for current, password, status, code, field in (
+            (PASSWORD, "short", 422, "password_too_short", "password"),
+            (PASSWORD, PASSWORD, 422, "password_unchanged", "password"),
+            ("not this one", new, 401, "login_failed", None),
+        ):
+            problem = (await change(current, password)).json()
+            assert (problem["status"], problem["code"], problem.get("field")) == (status, code, field)
+        assert (await client.get("/api/auth/profile", headers=elsewhere)).status_code == 200
+        answer = await change(PASSWORD, new)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["profile"]["email"] == ANA["email"]
+        assert browser.cookies["nervio_session"] != before
+        assert (await browser.get("/api/auth/profile")).status_code == 200
+        fresh = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        assert (await client.get("/api/auth/profile", headers=fresh)).status_code == 200
+        assert (await client.get("/api/auth/profile", headers=elsewhere)).status_code == 401
+        stale = {"Cookie": f"nervio_session={before}"}
+        assert (await client.get("/api/auth/profile", headers=stale)).status_code == 401
+    assert (await client.post("/api/auth/login", json={"email": ANA["email"], "password": PASSWORD})).status_code == 401
+    await log_in(client, ANA["email"], new)  # type: ignore[arg-type]
+
+
+async def test_guessing_one_s_own_password_is_slowed_down_as_a_login_is(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    header = await log_in(client, house.first.email, house.first.password)
+    body = {"current_password": "a wild guess", "password": "another fine password"}
+    codes = [(await client.post("/api/auth/password", json=body, headers=header)).status_code for _ in range(11)]
+    assert codes == [401] * 10 + [429]
+    right = {"email": house.first.email, "password": house.first.password}
+    assert (await client.post("/api/auth/login", json=right)).status_code == 429
+
+
+async def test_a_key_has_no_password_to_change(house: House, client: httpx.AsyncClient) -> None:
+    root = await log_in(client, house.first.email, house.first.password)
+    made = (await client.post("/api/keys", json={"name": "Printer", "roles": ["admin"]}, headers=root)).json()
+    body = {"current_password": "a wild guess", "password": "another fine password"}
+    answer = await client.post("/api/auth/password", json=body, headers={"X-API-Key": made["secret"]})
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_session")
+    assert (await client.post("/api/auth/password", json=body)).status_code == 401
+
+
 async def test_keys_are_made_listed_used_and_revoked(house: House, client: httpx.AsyncClient) -> None:
     root = await log_in(client, house.first.email, house.first.password)
     made = (await client.post("/api/keys", json={"name": "Printer", "roles": ["admin"]}, headers=root)).json()
@@ -193,5 +250,5 @@ async def test_the_description_names_every_operation_once(house: House) -> None:
     operations = [route for router in MANIFEST.routers for route in router.routes]
     names = [getattr(route, "operation_id", None) for route in operations]
     assert None not in names
-    assert len(set(names)) == len(names) == 14
+    assert len(set(names)) == len(names) == 15
     assert all(getattr(route, "summary", "") for route in operations)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from nervio.db.batch import Batch, Command
 from nervio.db.context import Ctx
 from nervio.db.database import Database
-from nervio.kernel.errors import NervioError, forbidden, invalid, not_found
+from nervio.kernel.errors import NervioError, conflict, forbidden, invalid, not_found
 from nervio.kernel.ids import NIL
 from nervio.modules.identity.contracts import (
     DEFAULT_TIME_ZONE,
@@ -21,6 +21,7 @@ from nervio.modules.identity.contracts import (
     ChangePassword,
     ChangeUser,
     FirstLogin,
+    LoggedIn,
     NewTenant,
     NewUser,
     Principal,
@@ -169,6 +170,7 @@ async def set_password(
     password: str | None = None,
     current: str | None = None,
     key: str | None = None,
+    address: str | None = None,
 ) -> str | None:
     """Sets a password, ending the user's sessions and tokens at once. Without one it is generated and returned.
 
@@ -190,13 +192,37 @@ async def set_password(
     if is_own:
         if current is None:
             raise invalid("current_password_missing", "Send your current password too.", field="current_password")
-        epoch = await authenticator.check_own_password(ctx, current)
+        epoch = await authenticator.check_own_password(ctx, current, address)
     chosen = password
     if chosen is None:
         chosen = password_of(authenticator.tokens.draw("password", ctx.tenant_id, ctx.actor_id, user_id, key=key))
     hashed = await authenticator.passwords.hash(chosen, _salt(ctx, "password", key))
     await ctx.submit(users.SET_PASSWORD, ChangePassword(user_id, hashed, _is_superadmin(ctx), epoch), key)
     return chosen if password is None else None
+
+
+async def change_own_password(
+    ctx: Ctx,
+    authenticator: Authenticator,
+    principal: Principal,
+    current: str,
+    password: str,
+    address: str | None = None,
+) -> LoggedIn:
+    """Sets the principal's own password and opens a new session with it; every other session and token ends at once.
+
+    Tries count as logins from the `address` do. Raises `unauthenticated` for a wrong current password, `too_many`,
+    `invalid` naming the field, `conflict` no_session for an API key, which has no password.
+    """
+    if principal.kind is not PrincipalKind.USER:
+        raise conflict("no_session", "An API key has no password; log in as a person.")
+    if password == current:
+        raise invalid("password_unchanged", "password is the one you have already; choose another.", field="password")
+    await set_password(ctx, authenticator, principal.actor_id, password, current, address=address)
+    user = await ctx.read(lambda c: people.find_user(c, principal.actor_id))
+    assert user is not None
+    tenant = await get_current_tenant(ctx)
+    return await authenticator.log_in(user.email, password, tenant.slug, address)
 
 
 async def list_users(ctx: Ctx, after: str | None = None, limit: int = 50) -> list[User]:

@@ -18,6 +18,7 @@ from nervio.modules.identity.schemas import (
     ApiKeyCreatedAnswer,
     ApiKeyRequest,
     LoginRequest,
+    OwnPasswordRequest,
     PasswordAnswer,
     PasswordRequest,
     ProfileAnswer,
@@ -33,6 +34,7 @@ from nervio.modules.identity.schemas import (
 from nervio.web.access import needs
 from nervio.web.lists import ListQuery, page_of, position_of
 from nervio.web.pages import Page
+from nervio.web.problems import refusals
 from nervio.web.request import CurrentCtx, IdempotencyKey
 from nervio.web.values import NO_NUL
 
@@ -102,6 +104,32 @@ async def refresh(
 async def read_profile(principal: CurrentPrincipal, ctx: CurrentCtx) -> ProfileAnswer:
     """The caller with roles, permissions and tenant."""
     return ProfileAnswer.of(await api.get_profile(ctx, principal))
+
+
+@auth.post(
+    "/password",
+    operation_id="change_own_password",
+    summary="Change my password",
+    responses=refusals(Kind.CONFLICT, Kind.TOO_MANY),
+)
+async def change_own_password(
+    body: OwnPasswordRequest,
+    principal: CurrentPrincipal,
+    ctx: CurrentCtx,
+    request: Request,
+    response: Response,
+    authenticator: Auth,
+) -> TokenAnswer:
+    """Ends every session and token of yours and answers a new one, in the cookie too where you came with one.
+
+    A wrong current password is a 401, and too many tries get a 429 as at the login.
+    """
+    address = None if request.client is None else request.client.host
+    opened = await api.change_own_password(ctx, authenticator, principal, body.current_password, body.password, address)
+    token = request.cookies.get(SESSION_COOKIE)
+    if token is not None and api.is_token_of(token, principal):
+        _set_cookie(request, response, authenticator, opened.session_token, opened.expires_at)
+    return await _token_answer(authenticator, opened.principal, opened.access_token, opened.expires_at)
 
 
 # -- users -----------------------------------------------------------------------------------------------------------

@@ -86,6 +86,15 @@ class PasswordRequest(RequestBody):
     current_password: str | None = Field(None, max_length=300, pattern=NO_NUL, description="Needed to change your own.")
 
 
+class OwnPasswordRequest(RequestBody):
+    """A new password of one's own."""
+
+    current_password: str = Field(max_length=300, pattern=NO_NUL, examples=["four words of your own"])
+    password: str = Field(
+        max_length=300, pattern=NO_NUL, description="At least 10 characters.", examples=["five words nobody knows yet"]
+    )
+
+
 class ApiKeyRequest(RequestBody):
     """A key to create."""
 

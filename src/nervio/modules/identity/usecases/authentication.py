@@ -162,13 +162,16 @@ class Authenticator:
         body = CloseSession(session_id)
         await self._database.submit(Command(LOG_OUT, principal.tenant_id, principal.actor_id, None, body))
 
-    async def check_own_password(self, ctx: Ctx, password: str) -> int:
-        """The epoch at which the password of the context's own user is right. Raises `unauthenticated`, `too_many`."""
+    async def check_own_password(self, ctx: Ctx, password: str, address: str | None = None) -> int:
+        """The epoch at which the password of the context's own user is right. Counts as a login from the address does.
+
+        Raises `unauthenticated`, `too_many`.
+        """
         check_password_form(password, "current_password")
         row = await ctx.read(lambda c: people.find_user_row(c, ctx.actor_id))
         if row is None:
             raise login_failed()
-        self._throttle.count(row.email, None)
+        self._throttle.count(row.email, address)
         if not await self.passwords.verify(password, row.password_hash):
             raise login_failed()
         self._throttle.forgive(row.email)
