@@ -54,8 +54,9 @@ PASSES_THE_FENCE = frozenset(
 )
 """Operations that may commit during a stop."""
 
-BOOKKEEPING = frozenset({"lease", "sequence", "relay_mark", "seal", "fold_balances", "receive"})
-"""Transactions of the layer's own mechanics, which write no new facts and so pass the fence as well."""
+BOOKKEEPING = frozenset({"lease", "sequence", "relay_mark", "seal", "fold_balances", "receive", "prune"})
+"""Transactions of the layer's own mechanics, which write no new facts and so pass the fence as well (`prune` alone looks
+for a stop by itself and waits)."""
 
 B = TypeVar("B")
 R = TypeVar("R")

@@ -144,6 +144,17 @@ class BackupSettings(BaseModel):
     keep_days: int = Field(14, ge=1, description="Days whose last backup is kept when the daily one is made.")
 
 
+class RetentionSettings(BaseModel):
+    """How long what has done its work is kept. The journal, tickets and stock are kept for ever."""
+
+    answers_days: int = Field(
+        90, ge=1, le=36_500, description="Days for which an Idempotency-Key is sure to get its first answer again."
+    )
+    events_days: int = Field(
+        30, ge=1, le=36_500, description="Days for which events stay readable after every reader has had them."
+    )
+
+
 def _group(kind: type[Group]) -> Group:
     """A group of settings as a field; its own defaults hold where nothing is given."""
     return Field(default_factory=lambda: kind.model_validate({}))
@@ -189,6 +200,7 @@ class Settings(BaseSettings):
     ledger: LedgerSettings = _group(LedgerSettings)
     stock: StockSettings = _group(StockSettings)
     backup: BackupSettings = _group(BackupSettings)
+    retention: RetentionSettings = _group(RetentionSettings)
 
     @model_validator(mode="after")
     def _database_is_known(self) -> Settings:

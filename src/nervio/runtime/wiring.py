@@ -19,6 +19,7 @@ from nervio.adapters.clock import SystemClock
 from nervio.db import migrate
 from nervio.db.batch import Lane
 from nervio.db.context import Ctx
+from nervio.db.pruning import Pruner
 from nervio.kernel.ids import NIL, new_id
 from nervio.modules.identity import api as identity
 from nervio.modules.identity.contracts import FirstLogin, Tenant
@@ -35,6 +36,7 @@ from nervio.runtime.databases import DATABASES, ClosedDatabase, file_of, open_da
 from nervio.runtime.lock import DirectoryLock
 from nervio.runtime.manifests import MANIFESTS, permissions_of
 from nervio.runtime.periodics import PacedWork
+from nervio.runtime.relay import CURSOR as RELAY_CURSOR
 from nervio.runtime.roles import run_roles
 from nervio.runtime.settings import Settings
 from nervio.web.manifest import Periodic
@@ -50,6 +52,9 @@ SYSTEM_ACTOR = "nervio"
 FOLD_SECONDS = 5.0
 """How often the snapshot of balances is moved forward: reading balances sums what came after it."""
 
+
+PRUNE_SECONDS = 30.0
+"""How often a round of pruning begins; a round ends after about a second."""
 
 BUSES: Mapping[str, Callable[[], Bus]] = {"memory": MemoryBus}
 """Backends by URL scheme; those of the database stand in `databases.py`."""
@@ -129,8 +134,13 @@ class App:
             # These carry their lease's token into their transactions, so they lead by themselves.
             PacedWork(Periodic("ledger.seal", "sealer", seconds, sealer.run), sealer.close),
             PacedWork(Periodic("ledger.fold_balances", "scheduler", FOLD_SECONDS, fold.run), fold.close),
+            PacedWork(Periodic("retention.prune", "scheduler", PRUNE_SECONDS, self._pruner().run)),
             *self._daily_backup(),
         )
+
+    def _pruner(self) -> Pruner:
+        kept = self.settings.retention
+        return Pruner(kept.answers_days, kept.events_days, readers=[RELAY_CURSOR])
 
     def _daily_backup(self) -> tuple[PacedWork, ...]:
         if not self.settings.backup.daily:

@@ -15,7 +15,8 @@ _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Send the same key again after a lost answer: the write happens once, the answer is the same.",
+    "description": "Send the same key again after a lost answer: the write happens once, the answer is the same. "
+    "Remembered for at least 90 days, or what NERVIO_RETENTION__ANSWERS_DAYS says.",
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
 }
 

@@ -22,7 +22,8 @@ Stock that is never oversold, money that is accounted for, and a stop that means
 2000 is 2 pieces), tax rates in basis points (2100 is 21 %). **Times** are RFC 3339 in UTC.
 
 **Writing twice is safe** with an `Idempotency-Key` header: the same key and body get the first answer again; the same key \
-with another body is a 409.
+with another body is a 409. A key is remembered for at least 90 days after its first answer (the installation may set \
+another time, `NERVIO_RETENTION__ANSWERS_DAYS`); what was sent longer ago, look for before you send it again.
 
 **Errors** are problem details (RFC 9457). `kind` says what can be done: `invalid` (422, mend the request), \
 `unauthenticated` (401), `forbidden` (403), `not_found` (404), `conflict` (409), `too_many` (429, wait for `Retry-After`), \
