@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from nervio.db.context import Ctx
-from nervio.kernel.errors import Kind, NervioError, invalid, not_found
+from nervio.kernel.errors import Kind, NervioError, conflict, invalid, not_found
+from nervio.kernel.time import DAY
 from nervio.modules.identity import api as identity
 from nervio.modules.identity.contracts import NewTenant, NewUser, Tenant
 from nervio.runtime.demo.load import load_minimarket, load_retail_year
@@ -48,13 +49,24 @@ LONGEST_LINE_SECONDS = 600.0
 
 
 async def load_demo(app: App, arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-    """Loads a demo shop as a tenant of its own, with a login for it, and checks every invariant."""
+    """Loads a demo shop as a tenant of its own, with a login for it, and checks every invariant.
+
+    Raises `conflict` once the keys of an earlier load may have been forgotten.
+    """
     name = str(arguments.get("shop", "retail"))
     given = SHOPS.get(name)
     if given is None:
         raise invalid("unknown_shop", f"There is no demo shop {name!r}; there are {', '.join(SHOPS)}.", field="shop")
     tenant = await _tenant(app, given)
     ctx = app.system_ctx(tenant.id)
+    remembered_days = app.settings.retention.answers_days
+    if app.clock.now() - tenant.created_at > remembered_days * DAY:
+        # What is there already is told by its keys, and the first of them may have been forgotten.
+        raise conflict(
+            "demo_loaded_long_ago",
+            f"The shop {tenant.slug!r} was made more than {remembered_days} days ago. It stays as it is: what was loaded then "
+            "could not be told from what would be loaded now. Load it into a fresh installation.",
+        )
 
     async def verify() -> bool:
         return await app.seal_and_verify()
