@@ -10,6 +10,7 @@ from nervio.modules.console.charts import Point, Wording, bar_chart, sparkline
 from nervio.modules.console.contracts import SavedView
 from nervio.modules.console.formatting import Formats
 from nervio.modules.console.i18n import Texts
+from nervio.modules.console.rooms.imports.comparing import Candidate, Change, Status
 from nervio.modules.console.shell import ROOMS, Halt, Person, Shell
 from nervio.modules.console.tables import Choice, Column, Filter, Table
 
@@ -265,6 +266,27 @@ def _users(_t: Texts) -> dict[str, Any]:
             "new_key": "nv_4f2a91bc_sample_shown_once", "new_password": None}  # fmt: skip
 
 
+def _import(t: Texts) -> dict[str, Any]:
+    return {"error": t("imports.file_open_quote", row=214), "text": "", "most_bytes": 7_340_032, "most_megabytes": 7}
+
+
+def _import_preview(t: Texts) -> dict[str, Any]:
+    price = Change("col.price", "$ 3.450,00", "$ 3.690,00")
+    rows = [
+        Candidate(2, "A-1040", "Gaseosa Cola 2,25 L", Status.CHANGED, changes=(price, Change("col.category", "", "Bebidas"))),
+        Candidate(3, "A-1041", "Yerba mate suave 1 kg", Status.UNCHANGED),
+        Candidate(4, "B-77", "Fideos tirabuzón 500 g", Status.NEW, changes=(Change("col.price", "", "$ 1.250,00"),)),
+        Candidate(5, "A-1040", "Gaseosa Cola", Status.REFUSED, t("imports.sku_again", row=2)),
+        Candidate(6, "", "", Status.REFUSED, t("imports.too_few_cells")),
+    ]  # fmt: skip
+    counts = {"new": 1204, "changed": 310, "unchanged": 88_000, "refused": 2}
+    return {
+        "draft_id": ENTRY, "counts": counts, "total": 89_516, "statuses": list(counts), "status": "", "ignored": ["Costo", "Proveedor"],
+        "fields": ["SKU", "nombre", "precio"], "rows": rows, "page": 2, "pages": 896, "savable": 1514,
+        "saved": {"created": 200, "updated": 12, "late": 1, "stopped": 1},
+    }  # fmt: skip
+
+
 def _password(t: Texts) -> dict[str, Any]:
     errors = {"again": t("password.differs"), "general": t("login.throttled", seconds=40)}
     return {"email": "marina@laesquina.example", "errors": errors, "done": True}
@@ -290,7 +312,7 @@ def _error(_t: Texts) -> dict[str, Any]:
 CONTEXTS: dict[str, Callable[[Texts], dict[str, Any]]] = {
     "login": _login, "setup": _setup, "dashboard": _dashboard, "sell": _sell, "products": _products, "stock": _stock,
     "stock_product": _stock_product, "receipts": _receipts, "receipt_new": _receipt_new, "journal": _journal,
-    "journal_entry": _journal_entry, "journal_balances": _journal_balances, "users": _users, "password": _password, "stopped": _stopped,
+    "journal_entry": _journal_entry, "journal_balances": _journal_balances, "users": _users, "import": _import, "import_preview": _import_preview, "password": _password, "stopped": _stopped,
     "error": _error, "offline": lambda _t: {},
 }  # fmt: skip
 
@@ -299,5 +321,6 @@ PATHS = {
     "products": "/console/products", "stock": "/console/stock", "stock_product": "/console/stock/A-1042",
     "receipts": "/console/receipts", "receipt_new": "/console/receipts/new", "journal": "/console/journal",
     "journal_entry": f"/console/journal/{ENTRY}", "journal_balances": "/console/journal/balances",
-    "users": "/console/users", "password": "/console/password", "stopped": "/console/stopped", "error": "/console/nowhere", "offline": "/console/offline",
+    "users": "/console/users", "password": "/console/password",
+    "import": "/console/import", "import_preview": f"/console/import/{ENTRY}", "stopped": "/console/stopped", "error": "/console/nowhere", "offline": "/console/offline",
 }  # fmt: skip

@@ -97,6 +97,7 @@ def test_no_text_is_kept_that_nobody_asks_for() -> None:
         "list.oldest_first",
         "list.order",
         "stock.spark",
+        "imports.",
         "login.",
         "password.",
         "products.any_",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.context import Ctx
 from nervio.db.tenancy import TenantConnection
 from nervio.db.writes import Row
-from nervio.kernel.errors import conflict, invalid, not_found
+from nervio.kernel.errors import NervioError, conflict, invalid, not_found
 from nervio.kernel.ids import new_id
 from nervio.modules.catalog import store
 from nervio.modules.catalog.contracts import (
@@ -49,6 +50,15 @@ async def save_products(
     for n, product in enumerate(body.products):
         check_product(product, f"products[{n}]")
     return await ctx.submit(SAVE_PRODUCTS, body, key, weight=len(body.products))
+
+
+def find_fault(product: ProductInput) -> NervioError | None:
+    """What is wrong with a product as it stands, which nothing in the store can mend; None when nothing is."""
+    try:
+        check_product(product, "product")
+    except NervioError as fault:
+        return fault
+    return None
 
 
 async def save_location(ctx: Ctx, location: LocationInput, key: str | None = None) -> Location:
@@ -95,6 +105,25 @@ async def get_product(ctx: Ctx, reference: str) -> Product:
     if product is None:
         raise not_found("product", reference)
     return product
+
+
+async def list_products_by_sku(ctx: Ctx, skus: Iterable[str]) -> dict[str, Product]:
+    """The products of any number of SKUs, by SKU; those that do not exist are left out."""
+    wanted, found = sorted({sku for sku in skus if "\x00" not in sku}), dict[str, Product]()
+    for start in range(0, len(wanted), LONGEST_PAGE):
+        part = ProductFilter(skus=tuple(wanted[start : start + LONGEST_PAGE]))
+        found.update({p.sku: p for p in await list_products(ctx, part, limit=LONGEST_PAGE)})
+    return found
+
+
+async def list_barcode_owners(ctx: Ctx, codes: Iterable[str]) -> dict[str, str]:
+    """The ids of the products that have any number of barcodes, by barcode."""
+    ctx.require("catalog.read")
+    wanted, found = sorted({code for code in codes if "\x00" not in code}), dict[str, str]()
+    for start in range(0, len(wanted), LONGEST_PAGE):
+        part = wanted[start : start + LONGEST_PAGE]
+        found.update(await ctx.read(partial(store.read_barcode_owners, codes=part)))
+    return found
 
 
 async def list_locations(ctx: Ctx) -> list[Location]:

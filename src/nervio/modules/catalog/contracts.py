@@ -100,6 +100,7 @@ class ProductFilter:
     category: str = ""
     active: bool | None = None
     ids: tuple[str, ...] = field(default=())
+    skus: tuple[str, ...] = field(default=())
 
 
 class ProductSort(StrEnum):

@@ -194,6 +194,8 @@ def list_products(
         statement = statement.where(_P.active.is_(wanted.active))
     if wanted.ids:
         statement = statement.where(_P.id.in_(wanted.ids))
+    if wanted.skus:
+        statement = statement.where(_P.sku.in_(wanted.skus))
     keys = _ORDERS[order.by]
     rows = read_page(connection, statement, keys, after, limit, descending=order.descending, backwards=backwards)
     codes = read_barcodes(connection, [row.id for row in rows])
@@ -242,6 +244,15 @@ def read_barcodes(connection: TenantConnection, product_ids: Sequence[str]) -> d
     ):
         found.setdefault(product_id, []).append(code)
     return found
+
+
+def read_barcode_owners(connection: TenantConnection, codes: Sequence[str]) -> dict[str, str]:
+    """barcode → id of the product that has it."""
+    b = barcodes.c
+    rows = connection.execute(
+        select(b.code, b.product_id).where(b.tenant_id == connection.tenant_id, b.code.in_(codes))
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def count_products(connection: TenantConnection) -> int:

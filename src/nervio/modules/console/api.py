@@ -1,13 +1,16 @@
-"""What the console keeps for a person: views of lists under names of their own."""
+"""What the console keeps for a person: views of lists under names of their own, and a file that waits for its confirmation."""
 
 from __future__ import annotations
+
+import zlib
 
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.context import Ctx
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.errors import conflict, invalid, not_found
+from nervio.kernel.ids import is_id, new_id
 from nervio.modules.console import store
-from nervio.modules.console.contracts import RemoveView, SavedView, SaveView
+from nervio.modules.console.contracts import DraftKept, KeepDraft, RemoveView, SavedView, SaveView
 
 LONGEST_NAME = 60
 LONGEST_QUERY = 2000
@@ -38,6 +41,25 @@ async def remove_view(ctx: Ctx, list_name: str, name: str, key: str | None = Non
     return await ctx.submit(REMOVE_VIEW, RemoveView(list_name, name), key)
 
 
+async def keep_draft(ctx: Ctx, text: str, key: str | None = None) -> str:
+    """Keeps the text of a file for the context's own user, in the place of the last one, and returns its id."""
+    return (await ctx.submit(KEEP_DRAFT, KeepDraft(zlib.compress(text.encode(), 1)), key)).id
+
+
+async def get_draft(ctx: Ctx, draft_id: str) -> str:
+    """The text of the user's own draft. Raises `not_found` once another took its place."""
+    found = await ctx.read(lambda c: store.find_draft(c, ctx.actor_id, draft_id)) if is_id(draft_id) else None
+    if found is None:
+        raise not_found("draft", draft_id)
+    return zlib.decompress(found).decode()
+
+
+def _keep_draft(batch: Batch, command: Command[KeepDraft, DraftKept]) -> DraftKept:
+    draft_id, owner = new_id(), (command.tenant_id, command.actor_id)
+    store.write_draft(batch.connection, batch.dialect, owner, draft_id, command.body.content, batch.now)
+    return DraftKept(draft_id)
+
+
 def _save(batch: Batch, command: Command[SaveView, SavedView]) -> SavedView:
     body, user_id = command.body, command.actor_id
     connection = TenantConnection(batch.connection, command.tenant_id)
@@ -60,3 +82,4 @@ def _remove(batch: Batch, command: Command[RemoveView, SavedView]) -> SavedView:
 
 SAVE_VIEW = Operation("console.save_view", Effect.INCREASE, SaveView, SavedView, _save, direct=True)
 REMOVE_VIEW = Operation("console.remove_view", Effect.INCREASE, RemoveView, SavedView, _remove, direct=True)
+KEEP_DRAFT = Operation("console.keep_draft", Effect.INCREASE, KeepDraft, DraftKept, _keep_draft, direct=True)

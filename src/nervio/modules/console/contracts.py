@@ -70,6 +70,20 @@ class RemoveView:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class KeepDraft:
+    """A file to keep until it is confirmed, deflated."""
+
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftKept:
+    """Under which id it is found."""
+
+    id: str
+
+
 class Ending(Protocol):
     """In `app.state.liveness`: whether the program is on its way out, so that streams must end."""
 

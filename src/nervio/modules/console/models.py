@@ -1,10 +1,10 @@
-"""The console's one table: what people set up for themselves, kept here because they change from till to till."""
+"""The console's tables: what people set up for themselves, kept here because they change from till to till."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKeyConstraint, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import Column, ForeignKeyConstraint, LargeBinary, PrimaryKeyConstraint, Table, Text
 
-from nervio.db.tables import Id, metadata
+from nervio.db.tables import Id, InstantColumn, metadata
 
 saved_views = Table(
     "saved_views",
@@ -17,4 +17,17 @@ saved_views = Table(
     PrimaryKeyConstraint("tenant_id", "user_id", "list", "name"),
     ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"]),
     sqlite_with_rowid=False,
+)
+
+import_drafts = Table(
+    "import_drafts",
+    metadata,
+    Column("tenant_id", Id, nullable=False),
+    Column("user_id", Id, nullable=False),
+    Column("id", Id, nullable=False),
+    Column("content", LargeBinary, nullable=False, comment="the text of the file, UTF-8, deflated"),
+    Column("created_at", InstantColumn, nullable=False),
+    # One a person: the next file takes the place of the last.
+    PrimaryKeyConstraint("tenant_id", "user_id"),
+    ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"]),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nervio.modules.console import routes
 from nervio.modules.console.rooms.account import routes as account
 from nervio.modules.console.rooms.dashboard import routes as dashboard
+from nervio.modules.console.rooms.imports import routes as imports
 from nervio.modules.console.rooms.journal import routes as journal
 from nervio.modules.console.rooms.login import routes as login
 from nervio.modules.console.rooms.products import routes as products
@@ -17,7 +18,7 @@ from nervio.modules.console.rooms.users import routes as users
 from nervio.modules.console.rooms.views import routes as views
 from nervio.web.manifest import Manifest
 
-ROOMS = (dashboard, sell, products, stock, receipts, journal, users, account, views, stop, login, setup)
+ROOMS = (dashboard, sell, products, imports, stock, receipts, journal, users, account, views, stop, login, setup)
 
 MANIFEST = Manifest(
     name="console",
