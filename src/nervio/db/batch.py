@@ -54,7 +54,7 @@ PASSES_THE_FENCE = frozenset(
 )
 """Operations that may commit during a stop."""
 
-BOOKKEEPING = frozenset({"lease", "sequence", "relay_mark", "seal", "fold_balances", "receive", "prune"})
+BOOKKEEPING = frozenset({"lease", "sequence", "relay_mark", "seal", "fold_balances", "receive", "prune", "throttle"})
 """Transactions of the layer's own mechanics, which write no new facts and so pass the fence as well (`prune` alone looks
 for a stop by itself and waits)."""
 
