@@ -1,7 +1,7 @@
 """A process that writes to a store and dies where it is told to.
 
-A crash is an exception that none of our code may catch, raised where SQLAlchemy is about to execute a statement or to
-commit; what follows is what follows a kill: the connection is dropped with whatever it had not committed, and a new
+A crash is an exception that none of our code may catch, raised where the driver is about to execute a statement or
+SQLAlchemy to commit; what follows is what follows a kill: the connection is dropped with whatever it had not committed, and a new
 process opens the file.
 """
 
@@ -33,7 +33,7 @@ class Process:
         self._engine = create_sqlite_engine(path, writer=True)
         self._statements_left: int | None = None
         self._crash_before_commit = False
-        event.listen(self._engine, "before_cursor_execute", self._count_statement)
+        event.listen(self._engine, "do_connect", self._count_statements)
         event.listen(self._engine, "commit", self._about_to_commit)
         self.connection = self._engine.connect()
 
@@ -50,13 +50,33 @@ class Process:
 
     def die(self) -> None:
         """Drops the connection as a kill would: nothing is rolled back or committed politely."""
-        raw = self.connection.connection.driver_connection
-        assert isinstance(raw, sqlite3.Connection)
-        raw.close()
-        self.connection.invalidate()
+        if not self.connection.invalidated:
+            raw = self.connection.connection.driver_connection
+            assert isinstance(raw, sqlite3.Connection)
+            raw.close()
+            self.connection.invalidate()
         self._engine.dispose()
 
-    def _count_statement(self, *_: object) -> None:
+    def _count_statements(self, _dialect: object, _record: object, _cargs: object, options: dict[str, Any]) -> None:
+        """Opens the connection with cursors that count; everything a connection executes goes through one of them."""
+        about_to_execute = self._about_to_execute
+
+        class CountingCursor(sqlite3.Cursor):
+            def execute(self, *arguments: Any) -> sqlite3.Cursor:
+                about_to_execute()
+                return super().execute(*arguments)
+
+            def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+                about_to_execute()
+                return super().executemany(*arguments)
+
+        class CountingConnection(sqlite3.Connection):
+            def cursor(self, factory: Any = CountingCursor) -> Any:
+                return super().cursor(factory)
+
+        options["factory"] = CountingConnection
+
+    def _about_to_execute(self) -> None:
         if self._statements_left is not None:
             self._statements_left -= 1
             if self._statements_left < 0:

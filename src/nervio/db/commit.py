@@ -42,6 +42,8 @@ class Waiting:
 
     command: Command[Any, Any]
     answer: asyncio.Future[Outcome]
+    group: object = None
+    """Commands that came together, in an order that counts: no two batches that are under way may hold some of them."""
 
 
 class CostEstimate:
@@ -79,6 +81,8 @@ class LaneQueue:
         self._capacity = capacity
         self._waiting: deque[Waiting] = deque()
         self._cost = CostEstimate()
+        self._under_way = 0
+        self._groups_under_way: set[object] = set()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -101,10 +105,32 @@ class LaneQueue:
 
     def take(self, seconds: float) -> list[Waiting]:
         """The next batch, of about that many seconds. Commands whose callers gave up are withdrawn and never run."""
+        return self._take(seconds, len(self._waiting))
+
+    def take_share(self, seconds: float) -> list[Waiting]:
+        """The next batch for one of two who write in turn: half of what is outstanding, so that the other has as much.
+
+        Nothing while the other is writing and there is too little left for a batch that is worth its commit.
+        """
+        if self._under_way and len(self._waiting) < max(self._under_way // 2, ENOUGH_COMMANDS):
+            return []
+        batch = self._take(seconds, max((self._under_way + len(self._waiting)) // 2, ENOUGH_COMMANDS))
+        self._under_way += len(batch)
+        self._groups_under_way.update(waiting.group for waiting in batch if waiting.group is not None)
+        return batch
+
+    def written(self, batch: Sequence[Waiting]) -> None:
+        """Ends a batch that `take_share` gave."""
+        self._under_way -= len(batch)
+        self._groups_under_way.difference_update(waiting.group for waiting in batch)
+
+    def _take(self, seconds: float, most: int) -> list[Waiting]:
         fits = seconds / self._cost.seconds_per_unit
         budget = min(max(fits, MIN_BATCH_WEIGHT), MAX_BATCH_WEIGHT)
         batch: list[Waiting] = []
-        while self._waiting and (not batch or budget >= self._waiting[0].command.weight):
+        while self._waiting and len(batch) < most and (not batch or budget >= self._waiting[0].command.weight):
+            if self._waiting[0].group in self._groups_under_way:
+                break
             waiting = self._waiting.popleft()
             if not waiting.answer.cancelled():
                 batch.append(waiting)
@@ -168,13 +194,13 @@ class GroupCommit:
     async def submit_all(self, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
         """Queues all commands in order and waits for all; refusals come back as values. When the queue fills up in
         the middle, the rest is refused with `too_many` and the first ones still get their verdicts."""
-        loop = asyncio.get_running_loop()
+        loop, group = asyncio.get_running_loop(), object()
         futures: list[asyncio.Future[Outcome]] = []
         for command in commands:
             future: asyncio.Future[Outcome] = loop.create_future()
             futures.append(future)
             try:
-                self._writer.submit(Waiting(command, future))
+                self._writer.submit(Waiting(command, future, group))
             except NervioError as refusal:
                 future.set_result(refusal)
         try:
@@ -295,12 +321,13 @@ class ThreadWriter:
 
 
 class LaneWriter:
-    """One task and one connection a lane: the shape for a database with many writers.
+    """Connections of its own for every lane: the shape for a database with many writers. Lanes never wait for each other.
 
-    `run(lane, commands)` writes a batch and reconnects by itself; lanes never wait for each other here.
+    The till has two that write in turn: while the database writes one batch, the other asks what it needs to know and
+    waits at the rows they share. `run(lane, turn, commands)` writes a batch and reconnects by itself.
     """
 
-    def __init__(self, run: Callable[[Lane, list[Command[Any, Any]]], Any], capacity: int) -> None:
+    def __init__(self, run: Callable[[Lane, int, list[Command[Any, Any]]], Any], capacity: int) -> None:
         self._run = run
         self._lanes = {lane: LaneQueue(lane, capacity) for lane in Lane}
         self._wake = {lane: asyncio.Event() for lane in Lane}
@@ -308,7 +335,11 @@ class LaneWriter:
         self._closing = False
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._work(lane), name=f"nervio-writer-{lane.value}") for lane in Lane]
+        turns = [(lane, turn) for lane in Lane for turn in range(2 if lane is Lane.TILL else 1)]
+        self._tasks = [
+            asyncio.create_task(self._work(lane, turn), name=f"nervio-writer-{lane.value}-{turn}")
+            for lane, turn in turns
+        ]
 
     def submit(self, waiting: Waiting) -> None:
         if self._closing:
@@ -325,11 +356,12 @@ class LaneWriter:
             wake.set()
         await asyncio.gather(*self._tasks)
 
-    async def _work(self, lane: Lane) -> None:
+    async def _work(self, lane: Lane, turn: int) -> None:
         queue, wake = self._lanes[lane], self._wake[lane]
+        seconds = BATCH_SECONDS if lane is Lane.TILL else QUIET_BATCH_SECONDS
         loop = asyncio.get_running_loop()
         while True:
-            batch = queue.take(BATCH_SECONDS if lane is Lane.TILL else QUIET_BATCH_SECONDS)
+            batch = queue.take_share(seconds) if lane is Lane.TILL else queue.take(seconds)
             if not batch:
                 if self._closing:
                     return
@@ -338,11 +370,14 @@ class LaneWriter:
                 continue
             started = loop.time()
             try:
-                outcomes = await self._run(lane, [waiting.command for waiting in batch])
+                outcomes = await self._run(lane, turn, [waiting.command for waiting in batch])
                 queue.measured(batch, loop.time() - started)
             except Exception as error:
                 log.exception("batch_failed")
                 outcomes = [error] * len(batch)
+            if lane is Lane.TILL:
+                queue.written(batch)
+                wake.set()
             answer(batch, outcomes)
             # Lets the callers that were just answered queue their next command before the next batch is cut.
             await asyncio.sleep(0)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
-from nervio.db.driver import compiled, run_many_on_sqlite, run_on_asyncpg, run_on_sqlite
+from nervio.db.driver import compiled, run_many_on_sqlite, run_on_asyncpg, run_on_sqlite, run_script_on_asyncpg
 from nervio.db.tables import Id, commits
 from nervio.db.writes import Insert, KeysRaced, Row, Update, Write
 
@@ -63,6 +63,11 @@ class Dialect(ABC):
     @abstractmethod
     def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
         """The rows of a statement in the driver's own words, run without SQLAlchemy's work. Raises DBAPIError."""
+
+    @abstractmethod
+    def fenced(self, connection: Connection, exclusive: bool) -> AbstractContextManager[None]:
+        """A write transaction that holds the halt fence from its first moment: commits when the block ends, rolls back
+        when it raises."""
 
     @abstractmethod
     def take_fence(self, connection: Connection, exclusive: bool) -> None:
@@ -130,6 +135,9 @@ class SQLiteDialect(Dialect):
     def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
         return run_on_sqlite(connection, sql, arguments)
 
+    def fenced(self, connection: Connection, exclusive: bool) -> AbstractContextManager[None]:
+        return connection.begin()
+
     def take_fence(self, connection: Connection, exclusive: bool) -> None:
         # BEGIN IMMEDIATE already holds the database's only write lock, which is the fence.
         return
@@ -196,15 +204,25 @@ class PostgreSQLDialect(Dialect):
     def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
         return run_on_asyncpg(connection, sql, arguments)
 
+    @contextmanager
+    def fenced(self, connection: Connection, exclusive: bool) -> Iterator[None]:
+        # One round trip instead of SQLAlchemy's two, which is why the connection must leave transactions to us.
+        assert connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        with connection.begin():
+            run_script_on_asyncpg(connection, f"BEGIN; {';'.join(_fence(exclusive))}")
+            try:
+                yield
+            except BaseException:
+                if not connection.invalidated:
+                    run_script_on_asyncpg(connection, "ROLLBACK")
+                raise
+            tag = run_script_on_asyncpg(connection, "COMMIT")
+            # The server answers the COMMIT of a transaction in which a statement failed with ROLLBACK, and no error.
+            assert tag == "COMMIT", tag
+
     def take_fence(self, connection: Connection, exclusive: bool) -> None:
-        function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
-        connection.exec_driver_sql(f"SELECT {function}({FENCE_KEY})")
-        if exclusive:
-            # A stop counts once every synchronous standby has applied it (without standbys this is an ordinary commit),
-            # and wakes the other processes when it commits.
-            connection.exec_driver_sql(
-                f"SELECT set_config('synchronous_commit', 'remote_apply', true), pg_notify('{STOP_CHANNEL}', '')"
-            )
+        for statement in _fence(exclusive):
+            connection.exec_driver_sql(statement)
 
     def apply(self, connection: Connection, writes: Sequence[Write]) -> None:
         # Data-modifying CTEs: every table of the batch in one statement, one round trip. They run on one snapshot and
@@ -212,21 +230,25 @@ class PostgreSQLDialect(Dialect):
         full = [write for write in writes if write.rows]
         if not full:
             return
-        parameters: list[list[Any]] = []
+        parameters: list[Any] = []
         shape: list[_Shape] = []
         for write in full:
             key, may_race = (write.key, False) if isinstance(write, Update) else ((), write.may_race)
-            shape.append((type(write), write.table.name, key, write.columns, may_race))
-            parameters.extend(list(values) for values in zip(*write.rows, strict=True))
+            shared = []
+            for name, values in zip((*key, *write.columns), zip(*write.rows, strict=True), strict=True):
+                is_shared = name in _OFTEN_SHARED and values.count(values[0]) == len(values)
+                parameters.append(values[0] if is_shared else list(values))
+                shared += [name] if is_shared else []
+            shape.append((type(write), write.table.name, key, write.columns, tuple(shared), may_race))
         racing = sum(len(write.rows) for write in full if isinstance(write, Insert) and write.may_race)
         statement = _postgresql_sql(tuple(shape), tuple(write.table for write in full))
         if self.run(connection, statement, parameters)[0][0] != racing:
             raise KeysRaced
 
     def insert_missing(self, connection: Connection, write: Insert) -> None:
-        source = _unnest(write.table, write.columns, 1)
+        source = _rows_of(write.table, write.columns, 1)
         connection.exec_driver_sql(
-            f"INSERT INTO {write.table.name} ({', '.join(write.columns)}) SELECT * FROM {source} ON CONFLICT DO NOTHING",
+            f"INSERT INTO {write.table.name} ({', '.join(write.columns)}) {source} ON CONFLICT DO NOTHING",
             tuple([list(values) for values in zip(*write.rows, strict=True)]),
         )
 
@@ -263,6 +285,15 @@ class PostgreSQLDialect(Dialect):
 
     def is_collision(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlstate", None) == _UNIQUE_VIOLATION
+
+
+def _fence(exclusive: bool) -> Sequence[str]:
+    if not exclusive:
+        return (f"SELECT pg_advisory_xact_lock_shared({FENCE_KEY})",)
+    # A stop counts once every synchronous standby has applied it (without standbys this is an ordinary commit), and wakes
+    # the other processes when it commits.
+    after = f"SELECT set_config('synchronous_commit', 'remote_apply', true), pg_notify('{STOP_CHANNEL}', '')"
+    return (f"SELECT pg_advisory_xact_lock({FENCE_KEY})", after)
 
 
 def look_up(connection: Connection, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Row]:
@@ -312,14 +343,22 @@ def _sqlite_sql_of(table: str, key: tuple[str, ...], columns: tuple[str, ...]) -
     return f"UPDATE {table} SET {sets} WHERE {where}"
 
 
-_Shape = tuple[type, str, tuple[str, ...], tuple[str, ...], bool]
+_Shape = tuple[type, str, tuple[str, ...], tuple[str, ...], tuple[str, ...], bool]
 _statements: dict[tuple[_Shape, ...], str] = {}
 
+_OFTEN_SHARED = frozenset({"tenant_id", "commit_id", "recorded_at"})
+"""Columns that travel as one value where every row has the same: asyncpg takes its time over each element of an array.
+Few names, since each combination makes a statement of its own."""
 
-def _unnest(table: Table, columns: Sequence[str], first: int) -> str:
-    """The rows of some columns, one array parameter each, numbered from `first`."""
+
+def _rows_of(table: Table, columns: Sequence[str], first: int, shared: Sequence[str] = ()) -> str:
+    """A SELECT of rows of some columns, a parameter each, numbered from `first`: one value if `shared`, else an array."""
     native = postgresql.dialect()  # type: ignore[no-untyped-call]
-    return f"unnest({', '.join(f'${n}::{table.c[c].type.compile(native)}[]' for n, c in enumerate(columns, first))})"
+    kinds = {name: f"${n}::{table.c[name].type.compile(native)}" for n, name in enumerate(columns, first)}
+    arrays = [name for name in columns if name not in shared]
+    chosen = ", ".join(f"{kinds[name]} AS {name}" if name in shared else f"r.{name}" for name in columns)
+    source = ", ".join(f"{kinds[name]}[]" for name in arrays)
+    return f"SELECT {chosen} FROM unnest({source}) AS r({', '.join(arrays)})"
 
 
 def _postgresql_sql(shape: tuple[_Shape, ...], tables: tuple[Table, ...]) -> str:
@@ -328,18 +367,17 @@ def _postgresql_sql(shape: tuple[_Shape, ...], tables: tuple[Table, ...]) -> str
         return _statements[shape]
     number = 1
     parts, counted = [], []
-    for n, ((kind, name, key, columns, may_race), table) in enumerate(zip(shape, tables, strict=True)):
-        source = _unnest(table, (*key, *columns), number)
+    for n, ((kind, name, key, columns, shared, may_race), table) in enumerate(zip(shape, tables, strict=True)):
+        rows = _rows_of(table, (*key, *columns), number, shared)
         number += len(key) + len(columns)
         if kind is Insert:
             race = " ON CONFLICT DO NOTHING RETURNING 1" if may_race else ""
-            parts.append(f"w{n} AS (INSERT INTO {name} ({', '.join(columns)}) SELECT * FROM {source}{race})")
+            parts.append(f"w{n} AS (INSERT INTO {name} ({', '.join(columns)}) {rows}{race})")
             if may_race:
                 counted.append(f"(SELECT count(*) FROM w{n})")
         else:
             sets = ", ".join(f"{c} = u.{c}" for c in columns)
             where = " AND ".join(f"t.{c} = u.{c}" for c in key)
-            names = ", ".join((*key, *columns))
-            parts.append(f"w{n} AS (UPDATE {name} AS t SET {sets} FROM {source} AS u({names}) WHERE {where})")
+            parts.append(f"w{n} AS (UPDATE {name} AS t SET {sets} FROM ({rows}) AS u WHERE {where})")
     _statements[shape] = f"WITH {', '.join(parts)} SELECT {' + '.join(counted) or '0'}"
     return _statements[shape]

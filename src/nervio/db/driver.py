@@ -40,22 +40,37 @@ def run_many_on_sqlite(connection: Connection, sql: str, rows: Sequence[Row]) ->
 
 
 def run_on_asyncpg(connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
-    """The rows of a statement, inside a transaction that SQLAlchemy has begun on the server already (it does so with the
-    first statement of its own; the fence is one). Raises DBAPIError, with `connection_invalidated` when it broke."""
+    """The rows of a statement, inside a transaction that has begun on the server (SQLAlchemy's own begins with the first
+    statement of its own). Raises DBAPIError, with `connection_invalidated` when the connection broke."""
     adapter: Any = connection.connection.dbapi_connection
     try:
         rows: list[Row] = adapter.run_async(lambda raw: raw.fetch(sql, *arguments))
     except _ASYNCPG_ERRORS as error:
-        lost = isinstance(error, OSError) or adapter.driver_connection.is_closed()
-        if lost:
-            connection.invalidate(error)
-        kind = DBAPIError
-        if isinstance(error, asyncpg.IntegrityConstraintViolationError):
-            kind = IntegrityError
-        elif isinstance(error, asyncpg.DataError):
-            kind = DataError
-        raise kind(sql, None, error, connection_invalidated=lost) from error
+        raise _lost_or_refused(connection, sql, error) from error
     return rows
+
+
+def run_script_on_asyncpg(connection: Connection, script: str) -> str:
+    """Statements without arguments, in one round trip; returns the last one's tag. Raises as `run_on_asyncpg`."""
+    adapter: Any = connection.connection.dbapi_connection
+    try:
+        tag: str = adapter.run_async(lambda raw: raw.execute(script))
+    except _ASYNCPG_ERRORS as error:
+        raise _lost_or_refused(connection, script, error) from error
+    return tag
+
+
+def _lost_or_refused(connection: Connection, sql: str, error: BaseException) -> DBAPIError:
+    adapter: Any = connection.connection.dbapi_connection
+    lost = isinstance(error, OSError) or adapter.driver_connection.is_closed()
+    if lost:
+        connection.invalidate(error)
+    kind = DBAPIError
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        kind = IntegrityError
+    elif isinstance(error, asyncpg.DataError):
+        kind = DataError
+    return kind(sql, None, error, connection_invalidated=lost)
 
 
 def _as_sqlalchemy_would(connection: Connection, sql: str, error: sqlite3.Error) -> BaseException:

@@ -57,8 +57,8 @@ def execute(
     for attempt in range(attempts):
         committing = False
         try:
-            with connection.begin():
-                outcomes = _execute_once(Batch(connection, dialect, clock.now()), commands, exclusive)
+            with dialect.fenced(connection, exclusive):
+                outcomes = _execute_once(Batch(connection, dialect, clock.now()), commands)
                 committing = True
             return outcomes
         except KeysRaced as raced:
@@ -96,8 +96,7 @@ def _bisect(
     return [*first, *execute(connection, clock, commands[half:], exclusive=exclusive)]
 
 
-def _execute_once(batch: Batch, commands: Sequence[Command[Any, Any]], exclusive: bool) -> list[Outcome]:
-    batch.dialect.take_fence(batch.connection, exclusive)
+def _execute_once(batch: Batch, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
     active = halt_state.read_active(batch.connection)
     everywhere = [halt for halt in active if halt.location_id is None]
     outcomes: dict[Command[Any, Any], Outcome] = {}

@@ -27,6 +27,7 @@ class Level(StrEnum):
     READ_ONLY = "read_only"
     ALL = "all"
 
+
 _H = halts.c
 _ACTIVE = (
     select(_H.id, _H.tenant_id, _H.module, _H.location_id, _H.level, _H.reason, _H.activated_by, _H.activated_at)

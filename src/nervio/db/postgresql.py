@@ -85,7 +85,9 @@ class PostgreSQLDatabase:
         self._engine: AsyncEngine = create_async_engine(url, pool_size=READERS, max_overflow=0, connect_args=reading)
         # Connections of their own: reads that exhaust the pool must not keep a sale, and least of all a stop, waiting.
         self._reserved: AsyncEngine = create_async_engine(url, poolclass=NullPool, connect_args=writing)
-        self._lanes: dict[Lane, AsyncConnection] = {}
+        # Writers begin and end their transactions themselves, together with the fence (see `Dialect.fenced`).
+        self._writing = self._reserved.execution_options(isolation_level="AUTOCOMMIT")
+        self._lanes: dict[tuple[Lane, int], AsyncConnection] = {}
         self._stop_connection: AsyncConnection | None = None
         self._watch_connection: AsyncConnection | None = None
         self._stop_backend = 0
@@ -245,7 +247,7 @@ class PostgreSQLDatabase:
 
     async def _open_stop_connections(self) -> tuple[AsyncConnection, AsyncConnection]:
         if self._stop_connection is None or self._stop_connection.closed or self._stop_connection.invalidated:
-            stopper = await self._reserved.connect()
+            stopper = await self._writing.connect()
             self._stop_backend = (await stopper.execute(text("SELECT pg_backend_pid()"))).scalar_one()
             await stopper.rollback()
             self._stop_connection = stopper
@@ -253,7 +255,7 @@ class PostgreSQLDatabase:
             self._watch_connection = await self._reserved.connect()
         return self._stop_connection, self._watch_connection
 
-    async def _run(self, lane: Lane, commands: list[Command[Any, Any]]) -> list[Outcome]:
+    async def _run(self, lane: Lane, turn: int, commands: list[Command[Any, Any]]) -> list[Outcome]:
         """Writes a batch; after a lost connection sends the same keys again, which tells what had been committed.
 
         A command without a key cannot be asked about: when its commit may have happened, its caller is told just that.
@@ -263,10 +265,10 @@ class PostgreSQLDatabase:
             asked = [command for command in commands if command not in outcomes]
             if not asked:
                 break
-            connection = self._lanes.get(lane)
+            connection = self._lanes.get((lane, turn))
             try:
                 if connection is None:
-                    connection = self._lanes[lane] = await self._reserved.connect()
+                    connection = self._lanes[lane, turn] = await self._writing.connect()
                 answers = await connection.run_sync(execute, self._clock, asked)
                 self._count(asked)
                 outcomes.update(zip(asked, answers, strict=True))
@@ -275,7 +277,7 @@ class PostgreSQLDatabase:
                 log.warning("store_connection_lost", extra={"lane": lane.value, "error": str(lost)})
                 if connection is not None and getattr(lost, "may_have_committed", True):
                     outcomes.update({command: unavailable(_UNKNOWN) for command in asked if command.key is None})
-                broken = self._lanes.pop(lane, None)
+                broken = self._lanes.pop((lane, turn), None)
                 if broken is not None:
                     with contextlib.suppress(Exception):
                         await broken.close()

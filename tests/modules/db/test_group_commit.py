@@ -31,7 +31,7 @@ class Gate:
             raise OSError("the disk is gone")
         return [Done(command.body.name, 0) for command in commands]
 
-    async def run_lane(self, _lane: Lane, commands: list[Command[Any, Any]]) -> list[object]:
+    async def run_lane(self, _lane: Lane, _turn: int, commands: list[Command[Any, Any]]) -> list[object]:
         return await asyncio.to_thread(self.run, commands)
 
     def let_through(self, batches: int = 1) -> None:
@@ -170,7 +170,7 @@ async def test_a_sale_waits_for_one_foreign_batch_at_most(gate: Gate) -> None:
 async def test_lanes_with_connections_of_their_own_never_wait_for_each_other(gate: Gate) -> None:
     passed = asyncio.Event()
 
-    async def run(lane: Lane, commands: list[Command[Any, Any]]) -> list[object]:
+    async def run(lane: Lane, _turn: int, commands: list[Command[Any, Any]]) -> list[object]:
         if lane is Lane.BULK:
             await passed.wait()
         return [Done(command.body.name, 0) for command in commands]
@@ -182,6 +182,49 @@ async def test_lanes_with_connections_of_their_own_never_wait_for_each_other(gat
     assert (await asyncio.wait_for(commits.submit(put("sale")), 5)).name == "sale"
     passed.set()
     await held
+    await writer.close()
+
+
+class Turns:
+    """Two writers of the till, each held until it is let go; notes who is writing what."""
+
+    def __init__(self) -> None:
+        self.under_way: dict[int, list[str]] = {}
+        self.written: list[str] = []
+        self.let_go = asyncio.Event()
+
+    async def run(self, _lane: Lane, turn: int, commands: list[Command[Any, Any]]) -> list[object]:
+        self.under_way[turn] = [command.body.name for command in commands]
+        await self.let_go.wait()
+        self.written += self.under_way.pop(turn)
+        return [Done(command.body.name, 0) for command in commands]
+
+
+async def test_a_busy_till_is_written_by_two_in_turn() -> None:
+    turns = Turns()
+    writer = LaneWriter(turns.run, 1000)
+    await writer.start()
+    tasks = await submit(GroupCommit(writer), *(put(f"n{n}") for n in range(60)))
+    await asyncio.sleep(0.01)
+    assert sorted(len(batch) for batch in turns.under_way.values()) == [30, 30], "while one commits the other prepares"
+    late = await submit(GroupCommit(writer), put("late"))
+    await asyncio.sleep(0.01)
+    assert sum(map(len, turns.under_way.values())) == 60
+    turns.let_go.set()
+    assert {answer.name for answer in await asyncio.gather(*tasks, *late)} == {*(f"n{n}" for n in range(60)), "late"}
+    await writer.close()
+
+
+async def test_commands_that_came_together_are_written_in_their_order_by_whoever() -> None:
+    turns = Turns()
+    writer = LaneWriter(turns.run, 1000)
+    await writer.start()
+    together = asyncio.create_task(GroupCommit(writer).submit_all([put(f"n{n}") for n in range(60)]))
+    await asyncio.sleep(0.01)
+    assert len(turns.under_way) == 1, "a return must find the sale before it committed"
+    turns.let_go.set()
+    await together
+    assert turns.written == [f"n{n}" for n in range(60)]
     await writer.close()
 
 

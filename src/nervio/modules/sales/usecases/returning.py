@@ -59,7 +59,7 @@ def _record_return(batch: Batch, command: ReturnCommand) -> TicketRecorded:
     body, tenant_id, book = command.body, command.tenant_id, batch.book(SalesBook)
     location, products = resolved_place(command)
     original = _original(book, command)
-    ticket_id = new_id()
+    ticket_id = batch.new_id()
     number = ticket_number(book, tenant_id, body.number, ticket_id)
     currency = original.currency if original else ticket_currency(body.currency, body.lines, products)
     tax_included = original.tax_included if original else body.tax_included

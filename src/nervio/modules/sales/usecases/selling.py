@@ -10,7 +10,6 @@ from nervio.db.writes import Row
 from nervio.events.sales import SALE_RECORDED
 from nervio.events.sales import TicketRecorded as TicketFact
 from nervio.kernel.errors import conflict, invalid, not_found
-from nervio.kernel.ids import new_id
 from nervio.kernel.money import LARGEST as LARGEST_AMOUNT
 from nervio.kernel.money import check_currency
 from nervio.kernel.quantity import LARGEST as LARGEST_QUANTITY
@@ -133,7 +132,7 @@ def _record_sale(batch: Batch, command: SaleCommand) -> TicketRecorded:
     body, tenant_id, book = command.body, command.tenant_id, batch.book(SalesBook)
     location, products = resolved_place(command)
     _check_on_sale(location, products)
-    ticket_id = new_id()
+    ticket_id = batch.new_id()
     number = ticket_number(book, tenant_id, body.number, ticket_id)
     currency = ticket_currency(body.currency, body.lines, products)
     postings, refused, skipped = _take_stock(batch, command, location.id, products)

@@ -16,7 +16,6 @@ from nervio.events.stock import (
     StockMoved,
 )
 from nervio.kernel.errors import conflict, invalid, not_found
-from nervio.kernel.ids import new_id
 from nervio.kernel.quantity import LARGEST
 from nervio.kernel.time import check_instant, parse_date
 from nervio.modules.catalog import api as catalog
@@ -314,7 +313,7 @@ def _book(
     """Posts the document, tells the world, and answers with the levels it left. `before`: what was available, where that
     is not what the document moved less than what there is now."""
     body, book, tenant_id = command.body, batch.book(StockBook), command.tenant_id
-    document_id = new_id()
+    document_id = batch.new_id()
     effective_at = batch.now if body.effective_at is None else body.effective_at
     details: dict[str, Any] = {}
     if body.reason:
