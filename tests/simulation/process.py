@@ -8,7 +8,7 @@ process opens the file.
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, event
 
@@ -62,13 +62,13 @@ class Process:
         about_to_execute = self._about_to_execute
 
         class CountingCursor(sqlite3.Cursor):
-            def execute(self, *arguments: Any) -> sqlite3.Cursor:
+            def execute(self, sql: str, parameters: Any = (), /) -> Self:
                 about_to_execute()
-                return super().execute(*arguments)
+                return super().execute(sql, parameters)
 
-            def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+            def executemany(self, sql: str, rows: Any, /) -> Self:
                 about_to_execute()
-                return super().executemany(*arguments)
+                return super().executemany(sql, rows)
 
         class CountingConnection(sqlite3.Connection):
             def cursor(self, factory: Any = CountingCursor) -> Any:

@@ -135,8 +135,10 @@ class SQLiteDialect(Dialect):
     def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
         return run_on_sqlite(connection, sql, arguments)
 
-    def fenced(self, connection: Connection, exclusive: bool) -> AbstractContextManager[None]:
-        return connection.begin()
+    @contextmanager
+    def fenced(self, connection: Connection, exclusive: bool) -> Iterator[None]:
+        with connection.begin():
+            yield
 
     def take_fence(self, connection: Connection, exclusive: bool) -> None:
         # BEGIN IMMEDIATE already holds the database's only write lock, which is the fence.
