@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -150,6 +151,9 @@ class Book(ABC):
 
 BookType = TypeVar("BookType", bound=Book)
 
+Mark = tuple[int, list[Any]]
+"""How many facts there were, and a mark of each book in the order in which they were made."""
+
 
 class Batch:
     """Everything that will be true after one commit. Lives inside one write transaction, on one thread."""
@@ -199,17 +203,16 @@ class Batch:
         for book in self._in_order():
             book.open(self)
 
-    def mark(self) -> Mapping[type[Book], Any]:
+    def mark(self) -> Mark:
         """A point to which `rollback` takes the books and the outbox."""
-        marks: dict[type[Book], Any] = {kind: book.mark() for kind, book in self._books.items()}
-        marks[Book] = len(self._facts)
-        return marks
+        return len(self._facts), [book.mark() for book in self._books.values()]
 
-    def rollback(self, marks: Mapping[type[Book], Any]) -> None:
+    def rollback(self, mark: Mark) -> None:
         """Undoes one command's changes; a book first used by that command goes back to its beginning."""
-        for kind, book in self._books.items():
-            book.rollback(marks.get(kind))
-        del self._facts[marks[Book] :]
+        facts, marks = mark
+        for book, its_mark in zip_longest(self._books.values(), marks):
+            book.rollback(its_mark)
+        del self._facts[facts:]
 
     def flush(self, remembered: Sequence[Row]) -> None:
         """Writes everything: books, outbox, replies, and the commit row last."""

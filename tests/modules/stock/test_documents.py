@@ -1,8 +1,7 @@
 """Receipts, issues, transfers, adjustments and counts through the api."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from nervio.db.outbox import read_after
 from nervio.db.sequencer import number_commits

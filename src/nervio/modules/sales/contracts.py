@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from nervio.kernel.time import Instant
 
 
@@ -18,16 +20,14 @@ class PaymentKind(StrEnum):
     ACCOUNT = "account"
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(msgspec.Struct, frozen=True, gc=False):
     """A part of what was paid, or paid back."""
 
     kind: PaymentKind
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class SaleLine:
+class SaleLine(msgspec.Struct, frozen=True, gc=False):
     """A line to sell or to take back. `sku` may be a SKU, a barcode or a product id; without a unit price the product's
     own counts. `lot` and `original_line` are only for taking back: the lot the units go to (without it they go back to the lots
     that the original ticket's units came from, the last picked first), and the line of the original ticket (from 0) they
@@ -40,8 +40,7 @@ class SaleLine:
     original_line: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RecordSale:
+class RecordSale(msgspec.Struct, frozen=True):
     """A ticket. All or nothing, unless `partial`: then lines that are short are left out and payments are cut to what
     was sold. `tax_included` says whether unit prices contain the tax. `number` is given by the program when empty."""
 
@@ -99,8 +98,7 @@ class TicketLine:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedLine:
+class RefusedLine(msgspec.Struct, frozen=True, gc=False):
     """A line that a partial ticket left out."""
 
     n: int
@@ -109,8 +107,7 @@ class RefusedLine:
     available: int
 
 
-@dataclass(frozen=True, slots=True)
-class TicketRecorded:
+class TicketRecorded(msgspec.Struct, frozen=True):
     """The answer to a sale or a return."""
 
     ticket_id: str

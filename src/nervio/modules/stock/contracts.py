@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from nervio.kernel.time import Instant
 
 
-@dataclass(frozen=True, slots=True)
-class StockLine:
+class StockLine(msgspec.Struct, frozen=True, gc=False):
     """A line of a stock document. `sku` may be a SKU, a barcode or a product id; `lot` is needed to receive products
     kept by lot and optional elsewhere, where the first lot to expire is taken."""
 
@@ -19,8 +20,7 @@ class StockLine:
     expires_on: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StockDocument:
+class StockDocument(msgspec.Struct, frozen=True):
     """Goods received, issued, adjusted, transferred or counted. `location` is a code or an id. `effective_at` is when
     it counts from (now when None); it never changes what is already written."""
 
@@ -32,8 +32,7 @@ class StockDocument:
     effective_at: Instant | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LevelAfter:
+class LevelAfter(msgspec.Struct, frozen=True, gc=False):
     """A level as the document left it; `quantity` is what the document moved, signed."""
 
     product_id: str
@@ -44,8 +43,7 @@ class LevelAfter:
     reserved: int
 
 
-@dataclass(frozen=True, slots=True)
-class StockRecorded:
+class StockRecorded(msgspec.Struct, frozen=True):
     """A stock document that is in the journal."""
 
     document_id: str
