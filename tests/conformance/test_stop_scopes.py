@@ -292,7 +292,16 @@ def test_the_literal_list_is_all_that_passes() -> None:
         "safety.freeze",
         "safety.unfreeze",
     ]
-    assert sorted(BOOKKEEPING) == ["fold_balances", "lease", "prune", "receive", "relay_mark", "seal", "sequence"]
+    assert sorted(BOOKKEEPING) == [
+        "fold_balances",
+        "lease",
+        "prune",
+        "receive",
+        "relay_mark",
+        "seal",
+        "sequence",
+        "throttle",
+    ]
     operations = declared_operations()
     assert len(operations) > 15
     assert {name for name, operation in operations.items() if operation.effect is Effect.CONTROL} <= PASSES_THE_FENCE

@@ -56,6 +56,7 @@ def trade(folder: Path, url: str) -> None:
         assert sorted(answer.status for answer in answers) == [201] * 40 + [409] * 20
         assert on_hand(second, headers) == 0
         furnish(second, headers, units=10)
+        guesses_are_counted_together(first, second)
 
         # Stopped at one, nothing commits at the other from the acknowledgement on.
         ok(second.call("POST", "/api/admin/emergency/freeze", {"reason": "drill"}, headers), 200)
@@ -68,6 +69,15 @@ def trade(folder: Path, url: str) -> None:
         first.process.kill()
         first.process.wait(10)
         assert second.call("POST", "/api/sales", sale, headers).status == 201
+
+
+def guesses_are_counted_together(first: Server, second: Server) -> None:
+    body = {"email": "nobody@shop.test", "password": "a wrong password"}
+    with ThreadPoolExecutor(8) as guessers:
+        answers = list(
+            guessers.map(lambda n: (first, second)[n % 2].call("POST", "/api/auth/login", body).status, range(16))
+        )
+    assert sorted(answers) == [401] * 10 + [429] * 6
 
 
 def on_hand_after_thaw(first: Server, second: Server, headers: dict[str, str]) -> int:

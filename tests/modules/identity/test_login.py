@@ -272,51 +272,6 @@ async def test_what_a_request_carries_is_read_in_order(house: House) -> None:
         assert (await refused(authenticate(authorization=bad))).code == "invalid_authorization"
 
 
-# -- throttle --------------------------------------------------------------------------------------------------------
-
-
-async def test_guessing_one_password_is_slowed_down(house: House) -> None:
-    user = await house.a_user(house.root)
-    authenticator = process_of(house, login_attempts_per_email=3, login_window_seconds=60)
-    for _ in range(3):
-        assert (await refused(authenticator.log_in(user.email, "wrong password"))).code == "login_failed"
-    refusal = await refused(authenticator.log_in(user.email, PASSWORD))
-    assert (refusal.kind, refusal.code) == (Kind.TOO_MANY, "too_many_logins")
-    assert 1 <= refusal.data["retry_after_seconds"] <= 60
-    with pytest.raises(NervioError, match="try again"):
-        await authenticator.log_in(user.email.upper(), PASSWORD)
-    authenticator.close()
-
-
-async def test_many_guesses_at_once_do_not_slip_through(house: House) -> None:
-    user = await house.a_user(house.root)
-    authenticator = process_of(house, login_attempts_per_email=3)
-    tries = [authenticator.log_in(user.email, "wrong password") for _ in range(12)]
-    outcomes = await asyncio.gather(*tries, return_exceptions=True)
-    codes = [outcome.code for outcome in outcomes if isinstance(outcome, NervioError)]
-    assert (codes.count("login_failed"), codes.count("too_many_logins")) == (3, 9)
-    authenticator.close()
-
-
-async def test_trying_many_emails_from_one_address_is_slowed_down(house: House) -> None:
-    user = await house.a_user(house.root)
-    authenticator = process_of(house, login_attempts_per_address=2)
-    for n in range(2):
-        await refused(authenticator.log_in(f"user{n}@nowhere.test", PASSWORD, None, "192.0.2.1"))
-    refusal = await refused(authenticator.log_in(user.email, PASSWORD, None, "192.0.2.1"))
-    assert refusal.kind is Kind.TOO_MANY
-    assert (await authenticator.log_in(user.email, PASSWORD, None, "192.0.2.2")).principal.actor_id == user.id
-    authenticator.close()
-
-
-async def test_who_knows_the_password_is_not_slowed_down(house: House) -> None:
-    user = await house.a_user(house.root)
-    authenticator = process_of(house, login_attempts_per_email=2)
-    for _ in range(4):
-        await authenticator.log_in(user.email, PASSWORD)
-    authenticator.close()
-
-
 # -- during a stop ---------------------------------------------------------------------------------------------------
 
 

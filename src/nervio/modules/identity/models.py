@@ -89,3 +89,13 @@ sessions = Table(
     ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"]),
     Index("ix_sessions_user", "tenant_id", "user_id", "created_at"),
 )
+
+login_windows = Table(
+    "login_windows",
+    metadata,
+    # Of no tenant: whoever tries to log in has not said truthfully who they are yet.
+    Column("name", Text, primary_key=True, comment="SHA-256 of what is counted, hexadecimal"),
+    Column("attempts", Text, nullable=False, comment="JSON: instants, the oldest first"),
+    Column("expires_at", InstantColumn, nullable=False),
+    Index("ix_login_windows_expires_at", "expires_at"),
+)

@@ -15,7 +15,16 @@ class IdentitySettings(BaseModel):
         30 * 86_400, ge=60, description="How long refreshing can keep a session alive before a password is asked again."
     )
     login_window_seconds: int = Field(300, ge=1, description="The moving window in which login attempts are counted.")
-    login_attempts_per_email: int = Field(10, ge=1, description="Failed logins of one email in the window.")
+    login_attempts_per_email: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="Failed logins of one email in the window: from each address where it got in before, and from all "
+        "others together.",
+    )
     login_attempts_per_address: int = Field(
-        100, ge=1, description="Logins from one client address in the window; a whole shop may share an address."
+        100,
+        ge=1,
+        le=1000,
+        description="Logins from one client address in the window; a whole shop may share an address.",
     )

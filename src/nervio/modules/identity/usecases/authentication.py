@@ -62,7 +62,7 @@ class Authenticator:
         self._database = database
         self._clock = clock
         self._permissions = dict(permissions)
-        self._throttle = LoginThrottle(settings)
+        self._throttle = LoginThrottle(database, clock, settings)
         self._sessions: FreshLookups[IdentityRow] = FreshLookups(database, credentials.find_sessions)
         self._keys: FreshLookups[IdentityRow] = FreshLookups(database, credentials.find_keys)
         self.permissions_of = lru_cache(256)(self._permissions_of)
@@ -127,7 +127,7 @@ class Authenticator:
         """
         folded = check_email(email, "email")
         check_password_form(password, "password")
-        self._throttle.count(folded, address)
+        attempt = await self._throttle.count(folded, address)
         slug = tenant if tenant is None or ("\x00" not in tenant and tenant.isascii()) else ""
         rows = await self._database.read(lambda c: credentials.find_logins(c, folded, slug))
         row = rows[0] if len(rows) == 1 else None
@@ -137,7 +137,7 @@ class Authenticator:
         token = new_session_token()
         session_id = hash_secret(token)
         await self._open(row.tenant_id, row.user_id, session_id, row.epoch, refresh=False)
-        self._throttle.forgive(folded)
+        await self._throttle.forgive(attempt)
         principal = await self._principal_of_session(session_id)
         access_token, expires_at = self._sign(principal)
         return LoggedIn(principal, token, access_token, expires_at)
@@ -171,10 +171,10 @@ class Authenticator:
         row = await ctx.read(lambda c: people.find_user_row(c, ctx.actor_id))
         if row is None:
             raise login_failed()
-        self._throttle.count(row.email, address)
+        attempt = await self._throttle.count(row.email, address)
         if not await self.passwords.verify(password, row.password_hash):
             raise login_failed()
-        self._throttle.forgive(row.email)
+        await self._throttle.forgive(attempt)
         return row.epoch
 
     def seconds_until(self, instant: Instant) -> int:
