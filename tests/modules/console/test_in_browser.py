@@ -220,6 +220,27 @@ def test_a_sale_without_a_line_is_kept_with_its_key_and_counted(open_page: Open)
 
 
 @pytest.mark.parametrize(
+    ("language", "code", "said"),
+    [
+        ("es", "product_off_sale", "Ese producto ya no se vende."),
+        ("en", "product_off_sale", "That product is no longer sold."),
+        ("es", "of_a_newer_server", "Its own words."),
+    ],
+)
+def test_a_refusal_of_the_api_is_told_in_the_language_of_the_page(
+    open_page: Open, language: str, code: str, said: str
+) -> None:
+    page = open_page("sell", language=language)
+    problem = {"code": code, "kind": "conflict", "detail": "Its own words."}
+    page.route("**/api/sales", lambda route: route.fulfill(status=409, json=problem))
+    message = page.evaluate(
+        """async (url) => (await import(url)).call("POST", "/api/sales", {}).catch((refused) => refused.message)""",
+        PAGES.assets.url("js/api.js"),
+    )
+    assert message == said
+
+
+@pytest.mark.parametrize(
     ("locale", "currency"),
     [
         ("es-AR", "ARS"), ("es-AR", "USD"), ("es-ES", "EUR"), ("es-MX", "MXN"), ("es-CL", "CLP"), ("es-CO", "COP"),

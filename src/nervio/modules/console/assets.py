@@ -40,16 +40,24 @@ class Assets:
     and live in the same tree, so that they carry the same fingerprint.
     """
 
-    def __init__(self, script_texts: Mapping[str, Mapping[str, str]], root: Path = STATIC_ROOT) -> None:
+    def __init__(
+        self,
+        script_texts: Mapping[str, Mapping[str, str]],
+        root: Path = STATIC_ROOT,
+        *,
+        refusals: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         files = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
         self._assets = {
             name: Asset(path.read_bytes(), CONTENT_TYPES[path.suffix])
             for name, path in files.items()
             if path.suffix in CONTENT_TYPES
         }
-        for language, texts in script_texts.items():
-            module = f"export default {json.dumps(dict(texts), ensure_ascii=False, sort_keys=True)};\n"
-            self._assets[f"texts/{language}.js"] = Asset(module.encode(), CONTENT_TYPES[".js"])
+        # Refusals apart: a script loads them when it has one to explain.
+        for folder, languages in (("texts", script_texts), ("refusals", refusals or {})):
+            for language, texts in languages.items():
+                module = f"export default {json.dumps(dict(texts), ensure_ascii=False, sort_keys=True)};\n"
+                self._assets[f"{folder}/{language}.js"] = Asset(module.encode(), CONTENT_TYPES[".js"])
         self.fingerprint = self._digest()
         kept = [self.url(name) for name in sorted(self._assets) if name != WORKER]
         self._assets["precache.json"] = Asset(json.dumps(kept).encode(), CONTENT_TYPES[".json"])

@@ -119,7 +119,10 @@ class Pages:
 
     def __init__(self) -> None:
         self.texts = load_texts()
-        self.assets = Assets({language: texts.for_scripts() for language, texts in self.texts.items()})
+        self.assets = Assets(
+            {language: texts.for_scripts() for language, texts in self.texts.items()},
+            refusals={language: texts.for_refusals() for language, texts in self.texts.items()},
+        )
         self._environment = _build_environment(self.assets)
 
     def render(self, template: str, shell: Shell, context: Mapping[str, Any]) -> str:

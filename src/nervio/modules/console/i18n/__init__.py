@@ -1,7 +1,7 @@
 """The console's texts: Spanish first, English equally complete.
 
 Each room has one ``<room>.<language>.json`` per language, flat, keyed ``room.what``. Keys that begin with ``js.`` are the
-texts that scripts show. A key with ``.one`` and ``.other`` forms is asked for by its stem and the parameter ``n``.
+texts that scripts show, those that begin with ``problem.`` say what the code of a refusal means. A key with ``.one`` and ``.other`` forms is asked for by its stem and the parameter ``n``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 LANGUAGES = ("es", "en")
 DEFAULT_LANGUAGE = "es"
 SCRIPT_PREFIX = "js."
+PROBLEM_PREFIX = "problem."
 
 
 class Texts:
@@ -35,7 +36,14 @@ class Texts:
 
     def for_scripts(self) -> dict[str, str]:
         """Return the texts that scripts show, without their prefix."""
-        return {key[len(SCRIPT_PREFIX) :]: text for key, text in self.entries.items() if key.startswith(SCRIPT_PREFIX)}
+        return self._under(SCRIPT_PREFIX)
+
+    def for_refusals(self) -> dict[str, str]:
+        """Return the texts of refusals by their code."""
+        return self._under(PROBLEM_PREFIX)
+
+    def _under(self, prefix: str) -> dict[str, str]:
+        return {key.removeprefix(prefix): text for key, text in self.entries.items() if key.startswith(prefix)}
 
 
 def load_texts(folder: Path = Path(__file__).parent) -> dict[str, Texts]:

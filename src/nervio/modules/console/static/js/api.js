@@ -2,10 +2,10 @@
 // till keeps a sale in the second case and gives it back to the cashier in the first.
 const csrf = () => document.querySelector('meta[name="csrf"]')?.content ?? "";
 
-/** The server answered and said no. `problem` holds its words. */
+/** The server answered and said no. `problem` is its answer, the message says it in the language of the page. */
 export class Refused extends Error {
-  constructor(status, problem) {
-    super(problem.detail ?? problem.title ?? String(status));
+  constructor(status, problem, words) {
+    super(words ?? problem.detail ?? problem.title ?? String(status));
     this.status = status;
     this.problem = problem;
   }
@@ -44,6 +44,12 @@ export async function call(method, path, body, headers = {}, timeout = 10_000) {
     throw new Unreachable(path, { cause });
   }
   const answer = await reply.json().catch(() => ({}));
-  if (!reply.ok) throw new Refused(reply.status, answer);
+  if (!reply.ok) throw new Refused(reply.status, answer, await wordsOf(answer.code));
   return answer;
+}
+
+// The texts of all refusals are many and seldom wanted, so they come when there is one to explain.
+async function wordsOf(code) {
+  const texts = await import(`../refusals/${document.documentElement.lang}.js`).catch(() => null);
+  return texts?.default[code];
 }

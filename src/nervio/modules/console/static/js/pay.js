@@ -67,7 +67,7 @@ function addPart() {
   return !why;
 }
 
-// What a cashier meets every day is said in their language; the rest in the server's words.
+// What a cashier meets every day names the products and what is left of them.
 function wording({ message, problem }) {
   if (problem.code !== "insufficient_stock" || !problem.shortages) return message;
   return t("short", { items: problem.shortages.map((s) => t("short_of", { sku: s.sku, quantity: quantity(s.available_milli) })).join(", ") });
