@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
-from nervio.modules.console.shell import CONTENT_SECURITY_POLICY, Pages
+from nervio.modules.console.shell import Pages
+from nervio.runtime.http.middleware import SECURITY_HEADERS
 from tests import services
 from tests.modules.console import samples
 
@@ -26,6 +27,8 @@ def browser() -> Iterator[Browser]:
     """One headless Chromium for a file of tests. No longer: while it is open its event loop counts as running, and
     asynchronous tests of other files could not start theirs."""
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    # A camera that shows a test picture, for the page that asks for one and is allowed to.
+    flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=services.chromium(), args=flags)
         yield chromium
@@ -90,5 +93,5 @@ def _answer(route: Route) -> None:
     html = PAGES.render(
         named, samples.page_shell(named, language, theme), samples.context(named, PAGES.texts[language])
     )
-    headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+    headers = {name.decode(): value.decode() for name, value in SECURITY_HEADERS}
     route.fulfill(body=html, content_type="text/html; charset=utf-8", headers=headers)
