@@ -221,7 +221,9 @@ def _journal(t: Texts) -> dict[str, Any]:
         "/console/journal", Column("position", "col.position", phone=False), Column("at", "col.at"),
         Column("kind", "col.kind"), Column("reference", "col.reference", phone=False),
         Column("amount", "col.amount", numeric=True), Column("sealed", "col.sealed", phone=False),
-        filters=(Filter("kind", "journal.any_kind", tuple(Choice(k, t(f"kind.{k}")) for k in ("sale", "return"))), ORDER),
+        filters=(Filter("kind", "journal.any_kind", tuple(Choice(k, t(f"kind.{k}")) for k in ("sale", "return"))),
+                 Filter("account", "journal.any_account", tuple(Choice(a, t(f"account.{a}")) for a in ("cash", "receivable"))),
+                 ORDER),
     )  # fmt: skip
     return {
         "table": table,

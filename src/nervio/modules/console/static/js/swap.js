@@ -75,8 +75,9 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("input", (event) => {
-  const form = event.target.closest("form[data-swap]");
-  if (!form) return;
+  // A control may stand outside the form it belongs to.
+  const form = event.target.form;
+  if (!form?.matches("form[data-swap]")) return;
   clearTimeout(typing);
   const wait = event.target.matches("input[type=search]") ? TYPING_MS : 0;
   typing = setTimeout(() => swap(formUrl(form), form.dataset.swap), wait);
