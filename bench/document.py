@@ -26,6 +26,7 @@ def markdown(reports: Sequence[Report], *, date: str, command: str) -> str:
         lines += [f"- {name}: {value}" for name, value in report.machine.items()] + [""]
         lines += _rows(columns, [[cell(row.get(column)) for column in columns] for row in report.table])
         lines += ["", *(f"- {name}: {meaning}" for name, meaning in report.legend.items())]
+        lines += [line for note in report.notes for line in ("", note)]
         goals = [
             [key, goal["goal"], cell(goal["value"]) or "not measured", cell(goal["met"])]
             for key, goal in goals_of(report).items()

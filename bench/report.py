@@ -32,8 +32,8 @@ class Report:
     """The answer of one bench.
 
     `goals` maps the key of a figure to what it should be (">= 30"). `broken` holds one sentence for each promise that a
-    contender of ours broke; only that makes the command fail, a goal that was missed does not. `machine` and `legend`
-    (what each name in the table means) are for people; the JSON object leaves them out.
+    contender of ours broke; only that makes the command fail, a goal that was missed does not. `machine`, `legend` (what
+    each name in the table means) and `notes` (how to read it) are for people; the JSON object leaves them out.
     """
 
     bench: str
@@ -43,6 +43,7 @@ class Report:
     machine: Mapping[str, str] = field(default_factory=dict)
     legend: Mapping[str, str] = field(default_factory=dict)
     broken: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def met(goal: str, value: float | None) -> bool:
@@ -104,6 +105,8 @@ def print_report(report: Report, console: Console) -> None:
     console.print(table)
     for name, meaning in report.legend.items():
         console.print(f"{name}: {meaning}", highlight=False)
+    for note in report.notes:
+        console.print(note, highlight=False)
     goals = Table(title="goals")
     for column in ("figure", "goal", "value", "met"):
         goals.add_column(column)

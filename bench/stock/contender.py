@@ -83,6 +83,8 @@ class Entry:
     ours: bool = False
     # A correctness example sells too many by design; it takes part in the race for the last units only.
     example_only: bool = False
+    # Takes part in the loads on a slower disk, which only PostgreSQL can play.
+    slow_disk: bool = False
     # Takes too long to come up for a run of under a minute.
     full_only: bool = False
     remark: str = ""

@@ -2,6 +2,9 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -38,6 +41,23 @@ async def describe() -> dict[str, str]:
     return {"postgresql": f"{values['server_version'].split()[0]} ({settings})"}
 
 
+_added_to_flush = ContextVar("added_to_flush", default=0)
+
+
+@contextmanager
+def slower_flush(microseconds: int) -> Iterator[None]:
+    """Databases made inside behave as on a disk that takes so much longer to flush the log.
+
+    By `commit_delay`: whoever flushes waits that long first, holding the log's lock, and everybody who came meanwhile
+    shares the flush, as with a disk. Takes a superuser.
+    """
+    token = _added_to_flush.set(microseconds)
+    try:
+        yield
+    finally:
+        _added_to_flush.reset(token)
+
+
 async def create(label: str) -> str:
     """Create an empty database and return its URL (`postgresql://…`); raises UnavailableError."""
     url = server_url()
@@ -45,6 +65,9 @@ async def create(label: str) -> str:
     name = f"nervio_bench_{label}_{os.getpid()}_{secrets.token_hex(3)}"
     try:
         await connection.execute(f'CREATE DATABASE "{name}"')
+        if _added_to_flush.get():
+            await connection.execute(f'ALTER DATABASE "{name}" SET commit_delay = {_added_to_flush.get()}')
+            await connection.execute(f'ALTER DATABASE "{name}" SET commit_siblings = 0')
     finally:
         await connection.close()
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))

@@ -8,14 +8,19 @@ from bench.stock.redis_peers import RedisLock, RedisScript
 
 ENTRIES: tuple[Entry, ...] = (
     Entry("ours_sqlite", OnSqlite, ours=True, remark="Nervio, library, SQLite; a unit issued"),
-    Entry("ours_postgres", OnPostgres, ours=True, remark="Nervio, library, PostgreSQL; a unit issued"),
+    Entry("ours_postgres", OnPostgres, ours=True, slow_disk=True, remark="library, PostgreSQL; a unit issued"),
     Entry("ours_sqlite_ticket", TicketsOnSqlite, ours=True, full_only=True, remark="library, SQLite; a whole ticket"),
     Entry("ours_postgres_ticket", TicketsOnPostgres, ours=True, full_only=True, remark="library, PostgreSQL; a ticket"),
     Entry("ours_sqlite_http", HttpOnSqlite, ours=True, remark="Nervio, server on SQLite; a whole ticket over HTTP"),
     Entry("ours_postgres_http", HttpOnPostgres, ours=True, remark="server on PostgreSQL; a whole ticket over HTTP"),
-    Entry("for_update", ForUpdate, remark="PostgreSQL, SELECT FOR UPDATE, then UPDATE"),
-    Entry("conditional_update", ConditionalUpdate, remark="PostgreSQL, UPDATE WHERE on_hand >= 1, one statement"),
-    Entry("skip_locked", SkipLocked, remark="PostgreSQL, a row a unit, SKIP LOCKED"),
+    Entry("for_update", ForUpdate, slow_disk=True, remark="PostgreSQL, SELECT FOR UPDATE, then UPDATE"),
+    Entry(
+        "conditional_update",
+        ConditionalUpdate,
+        slow_disk=True,
+        remark="PostgreSQL, UPDATE WHERE on_hand >= 1, one statement",
+    ),
+    Entry("skip_locked", SkipLocked, slow_disk=True, remark="PostgreSQL, a row a unit, SKIP LOCKED"),
     Entry("redis_setnx", RedisLock, remark="Redis lock a SKU around a PostgreSQL transaction"),
     Entry("redis_lua", RedisScript, remark="Redis script; not durable"),
     Entry(

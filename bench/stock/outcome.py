@@ -18,6 +18,9 @@ _RATIO_GOALS: Mapping[str, str] = {
     "medusa": ">= 50",
 }
 _HOT = ("hot_64", "hot_256")
+SLOW_FLUSH_MS = 0.8
+"""What a flush took on the machine where the ratios were first measured; a network volume takes as long or longer."""
+SLOW_DISK = ("hot_64_slow_disk", "hot_256_slow_disk")
 _LIBRARY = ("ours_sqlite", "ours_postgres")
 
 
@@ -93,8 +96,27 @@ def figures(results: Results, entries: Sequence[Entry]) -> dict[str, float]:
 def goals() -> dict[str, str]:
     """Return the goals by figure; those of figures that were not measured stay, and are not met."""
     wanted = {f"ours_postgres/{peer}.{load}": goal for peer, goal in _RATIO_GOALS.items() for load in _HOT}
+    slow = {peer: goal for peer, goal in _RATIO_GOALS.items() if peer != "medusa"}
+    wanted |= {f"ours_postgres/{peer}.{load}": goal for peer, goal in slow.items() for load in SLOW_DISK}
     wanted |= {f"{name}.{load}.p99_ms": "<= 20" for name in _LIBRARY for load in _HOT}
     return wanted | {"ours.oversold": "== 0", "ours.attempts": ">= 1000000"}
+
+
+def notes(results: Results) -> list[str]:
+    """Return what a reader must know to compare: which machine the goals are of, and what bounds whom."""
+    flush = f"{spread(results.fsync_ms).median:.2f} ms" if results.fsync_ms else "unmeasured"
+    why_disk = (
+        f"The ratios wanted were first measured where flushing the log takes {SLOW_FLUSH_MS} ms; here it takes {flush}. A "
+        "transaction a sale on one hot row waits for one flush each, so those peers are faster the faster the disk; a "
+        "batch pays one flush for all who wait, and is bound by the processor. The loads named slow_disk play that disk "
+        "(PostgreSQL's commit_delay) for ours and the peers alike."
+    )
+    why_rows = (
+        "SKIP LOCKED spreads a SKU over rows and shares flushes between connections, so on any disk it is bound by the "
+        "processor too, and writes two rows a sale where ours writes five: movement and journal entry, event, key with "
+        "answer, level. One Python process drives either."
+    )
+    return [why_disk, why_rows]
 
 
 def broken(results: Results, entries: Sequence[Entry]) -> list[str]:

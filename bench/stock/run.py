@@ -7,7 +7,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +18,7 @@ from bench.stock import database, load
 from bench.stock.contender import Contender, Entry, UnavailableError
 from bench.stock.entries import ENTRIES
 from bench.stock.load import HOT, ZIPF, Measured, Mix
-from bench.stock.outcome import Results, broken, figures, goals, table
+from bench.stock.outcome import SLOW_DISK, SLOW_FLUSH_MS, Results, broken, figures, goals, notes, table
 from bench.stock.tally import judge
 
 # More than any contender sells in a second, so that no steady load runs out of stock.
@@ -37,10 +37,20 @@ class Plan:
     # Attempts of all contenders of ours together; the scarce load makes up what the other loads left open.
     ours_attempts: int
     steady: Sequence[tuple[str, Mix, int]]
+    slow_disk: Sequence[tuple[str, Mix, int]] = ()
 
 
+_SLOW_DISK = tuple((load, HOT, int(load.split("_")[1])) for load in SLOW_DISK)
 _STEADY = (("hot_64", HOT, 64), ("hot_256", HOT, 256), ("zipf_64", ZIPF, 64), ("zipf_256", ZIPF, 256))
-_FULL = Plan(warm_seconds=0.5, seconds=3.0, last_units=200, buyers=2_000, ours_attempts=_OURS_ATTEMPTS, steady=_STEADY)
+_FULL = Plan(
+    warm_seconds=0.5,
+    seconds=3.0,
+    last_units=200,
+    buyers=2_000,
+    ours_attempts=_OURS_ATTEMPTS,
+    steady=_STEADY,
+    slow_disk=_SLOW_DISK,
+)
 _QUICK = Plan(warm_seconds=0.1, seconds=0.4, last_units=50, buyers=500, ours_attempts=0, steady=_STEADY[:3])
 
 
@@ -75,6 +85,7 @@ async def _run(options: Options) -> Report:
             if entry.name not in results.skipped:
                 options.note(f"round {round_number + 1} of {options.runs}: {entry.name}")
                 await _take_part(entry, plan, results, options, seed=round_number)
+        await _slow_disk_round(plan, results, options, seed=round_number)
     await _fill_attempts(plan, results, options)
     return Report(
         bench="stock",
@@ -82,9 +93,23 @@ async def _run(options: Options) -> Report:
         goals=goals(),
         table=table(results, ENTRIES),
         machine=facts,
+        notes=notes(results),
         legend={entry.name: entry.remark for entry in ENTRIES},
         broken=broken(results, ENTRIES),
     )
+
+
+async def _slow_disk_round(plan: Plan, results: Results, options: Options, *, seed: int) -> None:
+    """The loads again as on the disk that the goals were set on, one contender after the other."""
+    longer = round(SLOW_FLUSH_MS * 1000 - results.fsync_ms[-1] * 1000)
+    if not plan.slow_disk or longer <= 0:
+        return
+    slower = replace(plan, steady=plan.slow_disk, last_units=0)
+    for entry in ENTRIES:
+        if entry.slow_disk and entry.name not in results.skipped:
+            options.note(f"a flush of {SLOW_FLUSH_MS} ms: {entry.name}")
+            with database.slower_flush(longer):
+                await _take_part(entry, slower, results, options, seed=seed)
 
 
 async def _take_part(entry: Entry, plan: Plan, results: Results, options: Options, *, seed: int) -> None:
@@ -96,7 +121,8 @@ async def _take_part(entry: Entry, plan: Plan, results: Results, options: Option
             if not entry.example_only:
                 for name, mix, callers in plan.steady:
                     await _steady(entry, contender, plan, results, name, mix, callers, seed)
-            await _last_units(entry, contender, plan, results, seed)
+            if plan.last_units:
+                await _last_units(entry, contender, plan, results, seed)
         finally:
             await contender.stop()
             shutil.rmtree(workdir, ignore_errors=True)
