@@ -8,13 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import document, report, seal
+from bench import document, report, seal, till
 from bench.stock import run as stock
 
 # Every bench there is. A bench takes Options and returns its Report; nothing registers itself from elsewhere.
 BENCHES: Mapping[str, Callable[[report.Options], report.Report]] = {
     "seal": seal.run,
     "stock": stock.run,
+    "till": till.run,
 }
 
 _PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"

@@ -184,6 +184,8 @@ class _Http:
         self._client: Client | None = None
         self._headers = ""
         self._database_file = Path()
+        self.environment: dict[str, str] = {}
+        """What the server was started with, for commands that find it by its data directory."""
         self._tenant_units: Sequence[int] = ()
         self._prefix = ""
         self._sold_before: list[int] = []
@@ -197,18 +199,18 @@ class _Http:
             port = int(probe.getsockname()[1])
         data = workdir / "data"
         self._database_file = data / "nervio.db"
-        environment = {
+        self.environment = {
             **os.environ,
             "NERVIO_DATA_DIR": str(data),
             "NERVIO_LOG__DIRECTORY": str(workdir / "logs"),
             "NERVIO_SECRETS__DASHBOARD_API_KEY": key,
         }
         if self._url is not None:
-            environment["NERVIO_DATABASE_URL"] = self._url
+            self.environment["NERVIO_DATABASE_URL"] = self._url
         command = [sys.executable, "-m", "nervio", "up", "--port", str(port)]
         with (workdir / "server.log").open("wb") as log:
             self._process = await asyncio.to_thread(
-                subprocess.Popen, command, env=environment, stdout=log, stderr=log, cwd=workdir
+                subprocess.Popen, command, env=self.environment, stdout=log, stderr=log, cwd=workdir
             )
         self._headers = f"X-API-Key: {key}\r\n"
         self._client = Client("127.0.0.1", port)
