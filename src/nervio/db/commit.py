@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,12 +24,17 @@ log = logging.getLogger(__name__)
 BATCH_SECONDS = 0.010
 """Longest time a batch is meant to hold the writer: what a sale may have to wait for."""
 
+BESIDE_TILL_SECONDS = 0.004
+"""The same for imports and jobs while somebody sells, where all lanes share one writer: a sale that comes in the middle of
+such a batch waits for the rest of it, and pays for its own commit after that."""
+
 QUIET_BATCH_SECONDS = 0.040
 QUIET_TILL_SECONDS = 2.0
 """While nobody has sold anything for a while, imports and jobs may write larger batches: a commit has a fixed price.
 Only the first sale after a quiet time can meet one."""
 
 MIN_BATCH_WEIGHT = 128
+MIN_WEIGHT_BESIDE_TILL = 32
 MAX_BATCH_WEIGHT = 4096
 ENOUGH_COMMANDS = 16
 
@@ -103,9 +109,10 @@ class LaneQueue:
             )
         self._waiting.append(waiting)
 
-    def take(self, seconds: float) -> list[Waiting]:
-        """The next batch, of about that many seconds. Commands whose callers gave up are withdrawn and never run."""
-        return self._take(seconds, len(self._waiting))
+    def take(self, seconds: float, least: int = MIN_BATCH_WEIGHT) -> list[Waiting]:
+        """The next batch, of about that many seconds, or of the weight `least` if that is more. Commands whose callers gave
+        up are withdrawn and never run."""
+        return self._take(seconds, len(self._waiting), least)
 
     def take_share(self, seconds: float) -> list[Waiting]:
         """The next batch for one of two who write in turn: half of what is outstanding, so that the other has as much.
@@ -114,7 +121,8 @@ class LaneQueue:
         """
         if self._under_way and len(self._waiting) < max(self._under_way // 2, ENOUGH_COMMANDS):
             return []
-        batch = self._take(seconds, max((self._under_way + len(self._waiting)) // 2, ENOUGH_COMMANDS))
+        most = max((self._under_way + len(self._waiting)) // 2, ENOUGH_COMMANDS)
+        batch = self._take(seconds, most, MIN_BATCH_WEIGHT)
         self._under_way += len(batch)
         self._groups_under_way.update(waiting.group for waiting in batch if waiting.group is not None)
         return batch
@@ -124,9 +132,9 @@ class LaneQueue:
         self._under_way -= len(batch)
         self._groups_under_way.difference_update(waiting.group for waiting in batch)
 
-    def _take(self, seconds: float, most: int) -> list[Waiting]:
+    def _take(self, seconds: float, most: int, least: int) -> list[Waiting]:
         fits = seconds / self._cost.seconds_per_unit
-        budget = min(max(fits, MIN_BATCH_WEIGHT), MAX_BATCH_WEIGHT)
+        budget = min(max(fits, least), MAX_BATCH_WEIGHT)
         batch: list[Waiting] = []
         while self._waiting and len(batch) < most and (not batch or budget >= self._waiting[0].command.weight):
             if self._waiting[0].group in self._groups_under_way:
@@ -227,7 +235,7 @@ class ThreadWriter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._till_had_turn = False
-        self._till_used_at = -QUIET_TILL_SECONDS
+        self._till_used_at = -math.inf
         self._is_waiting = False
         self._answers_under_way = 0
 
@@ -235,6 +243,11 @@ class ThreadWriter:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="nervio-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def is_till_quiet(self) -> bool:
+        """Whether nobody has sold anything for a while. May be asked on any thread."""
+        return self._loop is None or self._loop.time() - self._till_used_at > QUIET_TILL_SECONDS
 
     def submit(self, waiting: Waiting) -> None:
         with self._changed:
@@ -263,8 +276,11 @@ class ThreadWriter:
                 started = self._loop.time()
                 if lane.lane is Lane.TILL:
                     self._till_used_at = started
-                quiet = started - self._till_used_at > QUIET_TILL_SECONDS
-                batch = lane.take(QUIET_BATCH_SECONDS if quiet else BATCH_SECONDS)
+                    batch = lane.take(BATCH_SECONDS)
+                elif self.is_till_quiet:
+                    batch = lane.take(QUIET_BATCH_SECONDS)
+                else:
+                    batch = lane.take(BESIDE_TILL_SECONDS, MIN_WEIGHT_BESIDE_TILL)
             if not batch:
                 continue
             try:

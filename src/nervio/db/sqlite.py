@@ -41,7 +41,13 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter's lock while another waits. Each statement lets go of the lock for a moment;
 at Python's own 5 ms a busy event loop would make every one of a batch's statements wait that long to get it back."""
 CHECKPOINT_SECONDS = 1.0
-LARGEST_WAL_BYTES = 64 * 1024 * 1024
+CHECKPOINT_ROUNDS = 4
+CLOSING_PATIENCE_MS = 50
+FEW_PAGES = 256
+LARGEST_WAL_PAGES = 16_384
+LARGEST_WAL_PAGES_BESIDE_TILL = 262_144
+"""64 MiB and 1 GiB of the usual pages. Starting the log over stops the writer for some ten milliseconds; an import that
+writes hundreds of megabytes a second is to do that to a till once in several seconds and not in each."""
 
 _WAL_WRITE_LOCK = 120
 
@@ -260,17 +266,32 @@ class SQLiteDatabase:
             return int((self._path.parent / "server.pid").read_text())
         return None
 
+    def _checkpoint(self, connection: sqlite3.Connection) -> int:
+        """Writes the log into the database, and again what came meanwhile, until little is left; returns the log's pages.
+
+        Whoever then stops the writer for a moment stops it for a moment.
+        """
+        pages = 0
+        for _ in range(CHECKPOINT_ROUNDS):
+            _, pages, done = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages - done < FEW_PAGES:
+                break
+        return int(pages)
+
     def _checkpoint_forever(self) -> None:
-        # Hardly waits: while somebody reads one long snapshot (a backup) the log cannot start over, and sales go on.
-        connection = sqlite3.connect(self._path, timeout=0.05, isolation_level=None)
-        wal = Path(f"{self._path}-wal")
+        # Never waits: while somebody reads the log cannot start over, and whoever waited for that would do so with the
+        # write lock in hand. The next second may be luckier, and during a long snapshot (a backup) sales go on.
+        connection = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         while not self._closed.wait(CHECKPOINT_SECONDS):
             with contextlib.suppress(sqlite3.OperationalError):
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                if wal.exists() and wal.stat().st_size > LARGEST_WAL_BYTES:
-                    # Only a moment without writers lets the log start over; taken between two batches.
+                pages = self._checkpoint(connection)
+                most = LARGEST_WAL_PAGES if self._writer.is_till_quiet else LARGEST_WAL_PAGES_BESIDE_TILL
+                if pages > most:
+                    # Only a moment without writers lets the log start over; taken between two batches. With all of it in
+                    # the database, the next writer begins at its start by itself.
                     with self._writer_lock:
-                        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute(f"PRAGMA busy_timeout = {CLOSING_PATIENCE_MS}")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()

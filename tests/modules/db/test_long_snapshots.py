@@ -17,7 +17,7 @@ LONGEST_WAIT_SECONDS = 2.0  # the machine may be busy; waiting for the reader wo
 
 
 async def test_writes_go_on_although_the_log_cannot_start_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "LARGEST_WAL_BYTES", 1)
+    monkeypatch.setattr(sqlite, "LARGEST_WAL_PAGES_BESIDE_TILL", 1)
     async with a_store(tmp_path) as store:
         await store.database.submit(put("before"))
         reading = asyncio.create_task(asyncio.to_thread(run_on_file, Path(store.address), _read_long, Access.SNAPSHOT))

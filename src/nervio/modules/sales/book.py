@@ -153,7 +153,9 @@ class SalesBook(Book):
         """Adds a ticket; rows in the order of the tables' columns, `moved` what it posts."""
         number = (ticket[0], ticket[2])
         self._taken.add(number)
-        self._undo.append(lambda: self._taken.discard(number))
+        # Not a closure over the book: with one, every batch would be garbage that only the collector can free, tens of
+        # thousands of objects at a stroke, while tills wait.
+        self._undo.append(functools.partial(self._taken.discard, number))
         if number in self._wanted_originals and number not in self._originals:
             # A return that waited in the same batch, behind its sale: commands are decided in the order they came.
             sold = [SoldLine(line[2], *line[4:10]) for line in lines]

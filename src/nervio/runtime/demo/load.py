@@ -11,6 +11,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -38,9 +39,9 @@ from nervio.runtime.demo.retail_plan import plan_retail_year
 log = logging.getLogger(__name__)
 
 LOCATION = "MAIN"
-COMMANDS_A_CHUNK = 500
-CHUNKS_UNDER_WAY = 3
-PRODUCTS_A_COMMAND = 500
+COMMANDS_A_CHUNK = 100
+CHUNKS_UNDER_WAY = 4
+PRODUCTS_A_COMMAND = 200
 IVA_BP = 2100
 """The general rate of Argentine VAT; the catalogue gives prices with it and no rates of its own."""
 
@@ -79,10 +80,8 @@ async def load_retail_year(ctx: Ctx, verify: SealAndVerify, progress: Progress, 
     """Loads the year of the UCI Online Retail data (its first `days` days where given) into an empty or the same shop."""
     started = time.perf_counter()
     ctx = replace(ctx, lane=Lane.BULK)
-    year = await asyncio.to_thread(read_retail_year)
-    plan = await asyncio.to_thread(plan_retail_year, year)
-    # Millions of small values that stay until the end: without this the garbage collector walks them over and over.
-    gc.freeze()
+    with _kept_values():
+        plan = await asyncio.to_thread(lambda: plan_retail_year(read_retail_year()))
     progress("products", 0, len(plan.products))
     await catalog.save_location(ctx, LocationInput(LOCATION, "Online Retail"), "demo-location")
     await _save_products(
@@ -97,11 +96,24 @@ async def load_retail_year(ctx: Ctx, verify: SealAndVerify, progress: Progress, 
     return await _report(ctx, tally, started, verify, progress)
 
 
+@contextmanager
+def _kept_values() -> Iterator[None]:
+    """For making millions of small values that stay until the end: the garbage collector neither walks them as they come,
+    over and over, nor ever again. Each walk would hold up whoever is selling meanwhile."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
 async def load_minimarket(ctx: Ctx, verify: SealAndVerify, progress: Progress) -> DemoReport:
     """Loads the Argentine supermarket catalogue with an invented opening stock into a shop of its own."""
     started = time.perf_counter()
     ctx = replace(ctx, lane=Lane.BULK)
-    plan = await asyncio.to_thread(plan_minimarket)
+    with _kept_values():
+        plan = await asyncio.to_thread(plan_minimarket)
     await catalog.save_location(ctx, LocationInput(LOCATION, "Salón"), "demo-location")
     progress("products", 0, len(plan.products))
     await _save_products(

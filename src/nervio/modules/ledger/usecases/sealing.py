@@ -72,6 +72,10 @@ class Sealer:
             await ctx.database.bookkeep("seal", lambda c, block=block: add_block(c, block, token))  # type: ignore[misc]
             await asyncio.to_thread(self._heads.append, [head_of(block)])
             blocks += 1
+            if len(unsealed.commits) < self._most:
+                # What was committed meanwhile is the next run's: a block for each commit of a busy writer would be a
+                # commit for each of them, with every sale waiting for it.
+                return blocks
 
     async def _save_missing_heads(self, ctx: Ctx) -> None:
         """Saves what a crash between commit and export, or another process's lead, left out of this file."""
