@@ -2,7 +2,7 @@
 
 import random
 
-from nervio.db.commit import CostEstimate
+from nervio.db.lanes import CostEstimate
 
 
 def test_the_fixed_cost_of_a_commit_does_not_make_lines_look_dear() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from nervio.db.batch import Command, Lane
-from nervio.db.commit import CostEstimate, GroupCommit, LaneWriter, ThreadWriter
+from nervio.db.commit import GroupCommit, LaneWriter, ThreadWriter
+from nervio.db.lanes import CostEstimate
 from nervio.kernel.errors import Kind, NervioError
 from tests.modules.db.deeds import Done, put
 
