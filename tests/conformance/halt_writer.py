@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -64,6 +65,10 @@ async def saturate(ctx: Ctx, sku: str, callers: int, done: asyncio.Event, seen: 
     await asyncio.gather(*(call() for _ in range(callers)))
 
 
+SETTLE_SECONDS = 0.5
+"""The signal may reach another thread first, and this one would commit before all of them are suspended."""
+
+
 def suspending(ctx: Ctx, sku: str) -> Command[str, object]:
     """A command that suspends its own process while its transaction is open and has written."""
 
@@ -71,6 +76,7 @@ def suspending(ctx: Ctx, sku: str) -> Command[str, object]:
         batch.connection.execute(select(func.count()).select_from(commits))
         say({"suspended": os.getpid()})
         os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(SETTLE_SECONDS)
         return "written"
 
     operation = Operation("stock.suspend", Effect.INCREASE, str, object, decide, direct=True)
