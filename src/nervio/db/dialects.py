@@ -211,7 +211,15 @@ class PostgreSQLDialect(Dialect):
         # One round trip instead of SQLAlchemy's two, which is why the connection must leave transactions to us.
         assert connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
         with connection.begin():
-            run_script_on_asyncpg(connection, f"BEGIN; {';'.join(_fence(exclusive))}")
+            try:
+                run_script_on_asyncpg(connection, f"BEGIN; {';'.join(_fence(exclusive))}")
+            except BaseException as error:
+                # Timed out behind a stop, cancelled, or lost: no command's fault, and what state the session is in is not
+                # worth finding out. On a new one the same batch may be tried again.
+                connection.invalidate(error if isinstance(error, Exception) else None)
+                if isinstance(error, DBAPIError):
+                    error.connection_invalidated = True
+                raise
             try:
                 yield
             except BaseException:
@@ -236,9 +244,12 @@ class PostgreSQLDialect(Dialect):
         shape: list[_Shape] = []
         for write in full:
             key, may_race = (write.key, False) if isinstance(write, Update) else ((), write.may_race)
-            shared = []
-            for name, values in zip((*key, *write.columns), zip(*write.rows, strict=True), strict=True):
-                is_shared = name in _OFTEN_SHARED and values.count(values[0]) == len(values)
+            shared: list[str] = []
+            names = (*key, *write.columns)
+            for name, values in zip(names, zip(*write.rows, strict=True), strict=True):
+                # One column at least stays an array: it tells how many rows there are.
+                may_share = name in _OFTEN_SHARED and len(shared) < len(names) - 1
+                is_shared = may_share and values.count(values[0]) == len(values)
                 parameters.append(values[0] if is_shared else list(values))
                 shared += [name] if is_shared else []
             shape.append((type(write), write.table.name, key, write.columns, tuple(shared), may_race))
@@ -299,7 +310,10 @@ def _fence(exclusive: bool) -> Sequence[str]:
 
 
 def look_up(connection: Connection, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Row]:
-    """The rows of a SELECT of the write path, which is made once and lives as long as the program (see `driver`)."""
+    """The rows of a SELECT of the write path, which is made once and lives as long as the program (see `driver`).
+
+    Not for pooled reads: SQLAlchemy begins their transaction, and so their snapshot, with a statement of its own.
+    """
     ready = compiled(connection, statement)
     return ready.convert(dialect_of(connection).run(connection, ready.sql, ready.fill(parameters)))
 

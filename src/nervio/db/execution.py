@@ -93,7 +93,11 @@ def _bisect(
     log.warning("batch_bisected", extra={"size": len(commands), "error": str(error)})
     half = len(commands) // 2
     first = execute(connection, clock, commands[:half], exclusive=exclusive)
-    return [*first, *execute(connection, clock, commands[half:], exclusive=exclusive)]
+    try:
+        return [*first, *execute(connection, clock, commands[half:], exclusive=exclusive)]
+    except StoreLost as lost:
+        # The first half is committed, and its outcomes go down with the second half's.
+        raise StoreLost(str(lost), may_have_committed=True) from lost
 
 
 def _execute_once(batch: Batch, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:

@@ -289,8 +289,12 @@ class SQLiteDatabase:
                 if pages > most:
                     # Only a moment without writers lets the log start over; taken between two batches. With all of it in
                     # the database, the next writer begins at its start by itself.
-                    with self._writer_lock:
+                    with self._turn:
+                        self._writer_lock.acquire()
+                    try:
                         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    finally:
+                        self._writer_lock.release()
         with contextlib.suppress(sqlite3.OperationalError):
             connection.execute(f"PRAGMA busy_timeout = {CLOSING_PATIENCE_MS}")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
