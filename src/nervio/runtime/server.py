@@ -38,6 +38,7 @@ class HttpFace:
     def __init__(self, app: App, roles: Collection[str] = ("web",), only: Collection[str] = ()) -> None:
         self.app = app
         self.operator_token: str | None = None
+        self._dashboard: Principal | None = None
         self.demo_shop = DemoShop(app)
         self.liveness = Liveness(app.version, app.database_kind, tuple(check_roles(roles)))
         manifests = served(only)
@@ -83,11 +84,15 @@ class HttpFace:
         state.demo_shops = self.demo_shop
 
     async def _dashboard_principal(self) -> Principal | None:
-        """Whom DASHBOARD_API_KEY stands for: an administrator of the first shop there is."""
-        tenant = await self.app.first_tenant()
-        if tenant is None:
-            return None
-        return Principal(tenant.id, DASHBOARD_ACTOR, frozenset({Role.ADMIN.value}), "Dashboard", PrincipalKind.API_KEY)
+        """Whom DASHBOARD_API_KEY stands for: an administrator of the first shop there is, which stays the first once it is
+        there and need not be asked for again."""
+        if self._dashboard is None:
+            tenant = await self.app.first_tenant()
+            if tenant is None:
+                return None
+            roles = frozenset({Role.ADMIN.value})
+            self._dashboard = Principal(tenant.id, DASHBOARD_ACTOR, roles, "Dashboard", PrincipalKind.API_KEY)
+        return self._dashboard
 
 
 class _Server(uvicorn.Server):
