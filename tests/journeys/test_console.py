@@ -66,6 +66,7 @@ def visit(browser: Browser, server: Server, **looks: Any) -> BrowserContext:
     page.fill("#password", server.first_password())
     page.click("button[type=submit]")
     page.wait_for_url(re.compile(r"/console(/setup)?$"), wait_until="commit")
+    ready(page)
     page.close()
     return context
 
@@ -90,6 +91,7 @@ def till(browser: Browser, server: Server) -> Iterator[BrowserContext]:
     page.fill("[name=supplier]", "Molinos")
     page.click("#receive-save")
     page.wait_for_url("**/console/receipts", wait_until="commit")
+    ready(page)
     page.close()
     yield context
     context.close()
@@ -98,6 +100,11 @@ def till(browser: Browser, server: Server) -> Iterator[BrowserContext]:
 def go(page: Page, path: str) -> None:
     """Opens a page and waits until its scripts are there."""
     page.goto(path)
+    ready(page)
+
+
+def ready(page: Page) -> None:
+    """Waits until the page's scripts are there. Closing a page while it still loads may wait for ever, without a time-out."""
     page.wait_for_selector("html[data-ready=true]", state="attached")
 
 
