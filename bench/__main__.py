@@ -9,11 +9,19 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import document, report, seal, till
+from bench.events import run as events
+from bench.halt import run as halt
+from bench.locks import run as locks
+from bench.simulation import run as simulation
 from bench.stock import run as stock
 
 # Every bench there is. A bench takes Options and returns its Report; nothing registers itself from elsewhere.
 BENCHES: Mapping[str, Callable[[report.Options], report.Report]] = {
+    "events": events.run,
+    "locks": locks.run,
+    "halt": halt.run,
     "seal": seal.run,
+    "simulation": simulation.run,
     "stock": stock.run,
     "till": till.run,
 }

@@ -12,8 +12,7 @@ from fractions import Fraction
 from math import floor
 
 OK = "ok"
-MAIN, DEPOSIT, VAN = "MAIN", "DEPOSIT", "VAN"
-LOCATIONS = (MAIN, DEPOSIT, VAN)
+LOCATIONS = MAIN, DEPOSIT, VAN = "MAIN", "DEPOSIT", "VAN"
 """VAN may go below zero."""
 
 
@@ -118,6 +117,7 @@ class Promise:
     lines: dict[str, int]
     expires_at: int
     state: str = "active"
+    made: tuple[int, str] = (0, "")  # when, under which id; else holds are as old as their places in the dict
 
 
 @dataclass
@@ -305,7 +305,7 @@ class Shop:
 
     def _promising(self, location: str, sku: str) -> Iterator[tuple[str, Promise]]:
         """Active holds on a product at a location, the oldest first."""
-        for name, hold in self.holds.items():
+        for name, hold in sorted(self.holds.items(), key=lambda one: one[1].made):
             if hold.state == "active" and hold.location == location and sku in hold.lines:
                 yield name, hold
 

@@ -65,7 +65,7 @@ VIOLATIONS = [
     Violation(PURE_RULES, "modules/stock/domain.py", "from sqlalchemy import select"),
     Violation(PURE_RULES, "modules/stock/domain.py", "from nervio.db import tables"),
     Violation(PURE_RULES, "modules/sales/contracts.py", "import pydantic"),
-    Violation(SDKS, "modules/safety/store.py", "import redis"),
+    Violation(SDKS, "modules/safety/store/halts.py", "import redis"),
     Violation(SDKS, "runtime/planted.py", "import httpx"),
     Violation(SDKS, "db/planted.py", "from nats.aio import client"),
     Violation(DRIVERS, "modules/ledger/store.py", "import sqlite3"),

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from nervio.db.postgresql import FREEZE_GRACE_SECONDS, READERS, PostgreSQLDatabase
 from nervio.kernel.errors import Kind, NervioError
 from nervio.modules.safety import api as safety
-from nervio.modules.safety.contracts import ExitCode, Frozen, Thawed
+from nervio.modules.safety.contracts.halts import ExitCode, Frozen, Thawed
 from nervio.modules.stock import api as stock
 from tests.builders import QUEUE_CAPACITY, Store, a_postgres_store, a_product, a_receipt
 from tests.conformance.halt_writer import count_commits, issue

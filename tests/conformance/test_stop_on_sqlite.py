@@ -15,7 +15,7 @@ import pytest
 from nervio.db.sqlite import LOCK_PATIENCE_SECONDS, SQLiteDatabase, StopRequest
 from nervio.kernel.errors import Kind, NervioError
 from nervio.modules.safety import api as safety
-from nervio.modules.safety.contracts import ExitCode, Frozen, Pending, Thawed
+from nervio.modules.safety.contracts.halts import ExitCode, Frozen, Pending, Thawed
 from nervio.modules.stock import api as stock
 from tests.builders import QUEUE_CAPACITY, Store, a_product, a_receipt, a_store
 from tests.conformance.halt_writer import count_commits, issue, saturate
@@ -116,7 +116,7 @@ async def test_a_suspended_process_that_holds_the_lock_is_named_and_nothing_is_a
         assert isinstance(answer, Pending)
         assert safety.exit_code(answer) is ExitCode.PENDING
         assert answer.process_id == suspended.pid or sys.platform != "linux"
-        assert not (await safety.get_status(store.database)).active, "pending is no acknowledgement"
+        assert not (await safety.get_status(store.database, store.clock)).active, "pending is no acknowledgement"
 
         suspended.resume()
         assert await suspended.hear() == {"outcome": "written"}

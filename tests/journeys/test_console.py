@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
@@ -34,7 +35,7 @@ PHONE = {"width": 390, "height": 844}
 EAN = "7790387000014"
 PATIENCE_MS = 30_000
 PAGES = ("", "/sell", "/products", "/products?edit=YER-1", "/stock", "/stock/YER-1", "/receipts", "/receipts/new",
-         "/journal", "/journal/balances", "/users", "/setup", "/nowhere")  # fmt: skip
+         "/journal", "/journal/balances", "/users", "/safety", "/safety/drills", "/setup", "/nowhere")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +185,31 @@ def test_a_stop_reaches_other_pages_and_one_goes_on_with_a_note(till: BrowserCon
     expect(watching.locator("#banner")).to_have_text("", timeout=PATIENCE_MS)
     for each in (watching, page, till_page):
         each.close()
+
+
+def test_a_stopped_part_shows_on_every_page_within_two_seconds(till: BrowserContext) -> None:
+    watching, page, took = till.new_page(), till.new_page(), []
+    go(watching, "/console/stock")
+    for n in range(3):
+        go(page, "/console/safety")
+        page.click("[data-dialog=part-dialog]")
+        page.select_option("#part-module", "sales")
+        page.select_option("#part-level", "reduce_only")
+        page.select_option("#part-for", "1800")
+        page.fill("#part-reason", f"Precios mal cargados {n}")
+        began = time.monotonic()
+        page.click("#part-dialog button[type=submit]")
+        expect(watching.locator("#banner")).to_contain_text(f"Precios mal cargados {n}", timeout=PATIENCE_MS)
+        took.append(time.monotonic() - began)
+        page.wait_for_selector("main [data-until]")
+        expect(watching.locator("#banner")).to_contain_text("Ventas")
+        page.fill("main textarea[name=note]", "Precios revisados")
+        page.click("main button[value=none]")
+        expect(watching.locator("#banner")).to_have_text("", timeout=PATIENCE_MS)
+    # On a busy machine one of them may come late; a page that polled every few seconds would be late each time.
+    assert min(took) < 2, took
+    watching.close()
+    page.close()
 
 
 def test_a_sale_without_a_network_is_kept_and_sent_later(till: BrowserContext) -> None:

@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 
 from nervio.kernel.ids import new_id
 from nervio.runtime.manifests import MANIFESTS, permissions_of
+from tests.journeys.furnishing import furnish_dead_letter, furnish_outside
 from tests.runtime.program import Program, a_program
 
 MARK = "ZQXNEIGHBOUR"
@@ -28,7 +29,7 @@ MARK = "ZQXNEIGHBOUR"
 PUBLIC = frozenset({("POST", "/api/auth/login"), ("GET", "/api/admin/emergency/status")})
 # Would end the session that asks.
 LOGOUT = ("POST", "/api/auth/logout")
-PUBLIC_PATHS = frozenset({"/health", "/api/health", "/api/health/database"})
+PUBLIC_PATHS = frozenset({"/health", *(f"/api/health{of}" for of in ("", "/database", "/redis", "/nats"))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,10 @@ async def furnish(program: Program, owner: dict[str, str]) -> tuple[dict[str, li
         "/api/users", {"email": f"{MARK.lower()}@shop.test", "name": f"{MARK} person", "roles": ["cashier"]}
     )
     key = await post("/api/keys", {"name": f"{MARK} key", "roles": ["cashier"]})
+    stop = {"reason": f"{MARK} stop", "module": "console", "level": "reduce_only"}
+    await ok(client.put("/api/admin/emergency/policy", json={"two_person_thaw": True}, headers=owner))
+    await post("/api/admin/emergency/freeze", stop)
+    asked = (await client.post("/api/admin/emergency/unfreeze", json=stop, headers=owner)).json()["requested"][0]
     products, entries = await get("/api/products"), await get("/api/ledger/entries")
     things = {
         "reference": [
@@ -112,10 +117,13 @@ async def furnish(program: Program, owner: dict[str, str]) -> tuple[dict[str, li
             place["id"],
         ],
         "hold_id": [hold["id"]],
+        "request_id": [asked["id"]],
         "user_id": [user["user"]["id"]],
         "key_id": [key["key"]["id"]],
         "entry_id": [entry["id"] for entry in entries["items"]],
         "location": [f"{MARK}-L", place["id"]],
+        **await furnish_outside(client, owner, MARK),
+        **await furnish_dead_letter(program, "neighbour", MARK),
     }
     ids = sorted({value for values in things.values() for value in values if MARK not in value})
     return things, [MARK, MARK.lower(), *ids]

@@ -75,6 +75,8 @@ def test_every_answer_is_as_described(served: tuple[Looped, dict[str, str]]) -> 
                 failures[f"{operation.label} {mode.value}"] = error
             if operation.path.endswith("/freeze"):
                 looped.do(thaw(looped.program.client, key))
+            if operation.path.endswith("/emergency/policy"):
+                looped.do(forget_policy(looped.program.client, key))
     assert tried > 200
     assert not failures, "\n\n".join(f"--- {label}\n{error}" for label, error in failures.items())
 
@@ -107,8 +109,22 @@ async def thaw(client: httpx.AsyncClient, key: dict[str, str]) -> None:
     """Lets go of whatever a case has stopped."""
     listed = await client.get("/api/admin/emergency/halts?active=true&limit=500", headers=key)
     for halt in listed.json()["items"]:
-        body = {"reason": "test", "scope": halt["scope"], "module": halt["module"], "location_id": halt["location_id"]}
+        body = {
+            "reason": "test",
+            "scope": halt["scope"],
+            "module": halt["module"],
+            "location_id": halt["location_id"],
+            "stages": "none",
+        }
         answer = await client.post("/api/admin/emergency/unfreeze", json=body, headers=key)
+        assert answer.status_code == 200, answer.text
+
+
+async def forget_policy(client: httpx.AsyncClient, key: dict[str, str]) -> None:
+    """Lets one person thaw again, whatever a case has wanted."""
+    for scope in ("tenant", "installation"):
+        body = {"scope": scope, "two_person_thaw": False, "thaw_stage_seconds": 0, "default_level": "all"}
+        answer = await client.put("/api/admin/emergency/policy", json=body, headers=key)
         assert answer.status_code == 200, answer.text
 
 

@@ -4,11 +4,15 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import Connection, Update, update
 
+from nervio.modules.safety.models.actions import ad_actions
+from nervio.modules.safety.models.alerts import alert_deliveries
 from nervio.modules.stock import api as stock
 from nervio.modules.stock.usecases.holds import LONGEST_HOLD_SECONDS
 from tests import network
@@ -56,3 +60,11 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield opened
         clock.advance(LONGEST_HOLD_SECONDS + 1)
         await stock.sweep_holds(opened.ctx)  # the next test's sweeps find only holds of its own
+        # …and its workers only orders and alerts of its own.
+        for table in (ad_actions, alert_deliveries):
+            unsettled = update(table).where(table.c.settled_at.is_(None)).values(settled_at=clock.now())
+            await database.bookkeep("prune", partial(_execute, unsettled))
+
+
+def _execute(statement: Update, connection: Connection) -> None:
+    connection.execute(statement)

@@ -19,9 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nervio.db.sqlite import SQLiteDatabase
 from nervio.kernel.errors import Kind, NervioError
+from nervio.kernel.time import SECOND
 from nervio.modules.catalog.contracts import Product
 from nervio.modules.safety import api as safety
-from nervio.modules.safety.contracts import Frozen, Scope, Thawed
+from nervio.modules.safety.contracts.halts import Frozen, Scope, Stages, Thawed
 from nervio.modules.sales import api as sales
 from nervio.modules.sales.contracts import RecordReturn, SaleLine
 from nervio.modules.stock import api as stock
@@ -48,6 +49,8 @@ MODULES = (None, "sales", "stock", "catalog")
 LEVELS = ("reduce_only", "read_only", "all")
 SKU = "HOT"
 PLENTY = 1000
+SHORT_SECONDS, LONG_SECONDS = 60, 120
+"""A halt for a time, and a while after which it is over for everybody and every stage is due."""
 
 tenants = st.sampled_from(TENANTS)
 places = st.sampled_from(PLACES)
@@ -80,6 +83,23 @@ class ModelHalt:
         return not (gives_back and self.level == "reduce_only")
 
 
+@dataclass(eq=False)
+class ModelRow:
+    """A halt in the book: it may run out by itself, and it may be on its way down from stage to stage."""
+
+    halt: ModelHalt
+    expires_at: int | None = None
+    next_stage_at: int | None = None
+    asked: str | None = None
+    """The level from which it is on its way down; it is still found by that."""
+
+    def is_at_least(self, halt: ModelHalt, expires_at: int | None) -> bool:
+        """Whether somebody who asks for such a halt already has one."""
+        if self.halt != halt or self.next_stage_at is not None:
+            return False
+        return self.expires_at is None or (expires_at is not None and self.expires_at >= expires_at)
+
+
 async def unless_halted(work: Coroutine[Any, Any, T]) -> T | None:
     """Its answer, or None where a stop forbids it. Any other refusal is a failure here."""
     try:
@@ -98,7 +118,7 @@ class StopMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.open = contextlib.AsyncExitStack()
-        self.halts: set[ModelHalt] = set()
+        self.rows: list[ModelRow] = []
         self.on_hand = {(tenant, place): PLENTY for tenant in TENANTS for place in PLACES}
         self.sold: list[tuple[int, str, str]] = []
         self.settled: dict[tuple[int, str], tuple[str, object]] = {}
@@ -134,13 +154,58 @@ class StopMachine(RuleBasedStateMachine):
 
     # -- stopping ----------------------------------------------------------------------------------------------------
 
-    @rule(scope=scopes, level=st.sampled_from(LEVELS))
-    def freeze(self, scope: dict[str, Any], level: str) -> None:
+    @property
+    def halts(self) -> list[ModelHalt]:
+        """Those in force."""
+        return [row.halt for row in self.rows]
+
+    @rule(scope=scopes, level=st.sampled_from(LEVELS), seconds=st.sampled_from((None, None, SHORT_SECONDS)))
+    def freeze(self, scope: dict[str, Any], level: str, seconds: int | None) -> None:
         halt = ModelHalt(**scope, level=level)
-        answer = self.run(safety.freeze(self.stores[halt.tenant or 0].ctx, "drill", level=level, **self.given(halt)))
+        given = {**self.given(halt), "level": level, "for_seconds": seconds}
+        answer = self.run(safety.freeze(self.stores[halt.tenant or 0].ctx, "drill", **given))
         assert isinstance(answer, Frozen)
-        assert answer.already == (halt in self.halts)
-        self.halts.add(halt)
+        expires_at = None if seconds is None else self.stores[0].clock.now() + seconds * SECOND
+        already = any(row.is_at_least(halt, expires_at) for row in self.rows)
+        assert answer.already == already
+        if not already:
+            self.rows.append(ModelRow(halt, expires_at))
+
+    @rule(booked=st.booleans())
+    def time_passes(self, booked: bool) -> None:
+        """Halts for a time are over whether that was booked or not; a thaw takes its next stage only when it is booked."""
+        clock = self.stores[0].clock
+        clock.advance(LONG_SECONDS)
+        self.rows = [row for row in self.rows if row.expires_at is None]
+        if booked:
+            self.run(safety.advance(self.stores[0].ctx))
+            for row in [row for row in self.rows if row.next_stage_at is not None]:
+                self.step_down(row)
+
+    @rule(data=st.data())
+    def thaw_one_in_stages(self, data: st.DataObject) -> None:
+        """Of a tenant: those of an installation follow one after another, which a suite of its own looks at."""
+        own = [row for row in self.rows if row.halt.tenant is not None and row.next_stage_at is None]
+        if not own:
+            return
+        like = data.draw(st.sampled_from(own)).halt
+        ctx = self.stores[like.tenant or 0].ctx
+        given = {**self.given(like), "level": like.level, "stages": Stages.POLICY}
+        answer = self.run(safety.unfreeze(ctx, "over", **given))
+        assert isinstance(answer, Thawed)
+        now = self.stores[0].clock.now()
+        for row in [row for row in self.rows if row.halt == like and row.next_stage_at is None]:
+            row.asked = like.level
+            row.next_stage_at = now
+            self.step_down(row)
+
+    def step_down(self, row: ModelRow) -> None:
+        """One stage: everything, writing, nothing but giving back, gone."""
+        place = LEVELS.index(row.halt.level)
+        if place == 0:
+            self.rows.remove(row)
+        else:
+            row.halt = replace(row.halt, level=LEVELS[place - 1])
 
     @rule(scope=scopes, level=st.sampled_from((None, *LEVELS)))
     def unfreeze(self, scope: dict[str, Any], level: str | None) -> None:
@@ -149,18 +214,18 @@ class StopMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def unfreeze_one_in_force(self, data: st.DataObject) -> None:
         if self.halts:
-            self.thaw(data.draw(st.sampled_from(sorted(self.halts, key=repr))), None)
+            self.thaw(data.draw(st.sampled_from(self.halts)), None)
 
     def thaw(self, like: ModelHalt, level: str | None) -> None:
-        over = {
-            halt
-            for halt in self.halts
-            if replace(halt, level="") == replace(like, level="") and level in (None, halt.level)
-        }
+        over = [
+            row
+            for row in self.rows
+            if replace(row.halt, level="") == replace(like, level="") and level in (None, row.halt.level, row.asked)
+        ]
         answer = self.run(safety.unfreeze(self.stores[like.tenant or 0].ctx, "over", level=level, **self.given(like)))
         assert isinstance(answer, Thawed)
         assert len(answer.cleared) == len(over)
-        self.halts -= over
+        self.rows = [row for row in self.rows if row not in over]
 
     def given(self, halt: ModelHalt) -> dict[str, Any]:
         return {

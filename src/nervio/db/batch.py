@@ -16,10 +16,12 @@ from sqlalchemy import Connection
 
 from nervio.db.dialects import Dialect
 from nervio.db.idempotency import answers_to_store
+from nervio.db.receipts import receipts_to_store
 from nervio.db.tables import outbox
 from nervio.db.writes import Insert, Row, Write
 from nervio.kernel.ids import new_id, new_ids
 from nervio.kernel.time import Instant, to_datetime
+from nervio.ports.lock import Fence
 
 LOCK_ORDER = ("identity", "catalog", "ticket", "hold", "level", "ledger")
 """Books open, and so lock their rows, in this order and flush in it; inside a book rows are locked sorted by key."""
@@ -48,6 +50,22 @@ PASSES_THE_FENCE = frozenset(
     {
         "safety.freeze",
         "safety.unfreeze",
+        # Pausing what spends money, finding out whether it did, and telling people is what one does during a stop.
+        "safety.book_pause",
+        "safety.claim_actions",
+        "safety.record_action",
+        "safety.escalate_actions",
+        "safety.raise_alert",
+        "safety.claim_deliveries",
+        "safety.record_delivery",
+        "safety.advance",
+        "safety.settle",
+        "safety.save_policy",
+        "safety.record_trip",
+        "safety.record_clear",
+        "safety.record_deed",
+        "safety.change_rule",
+        "safety.finish_drill",
         "identity.bootstrap",
         "identity.log_in",
         "identity.log_out",
@@ -55,7 +73,20 @@ PASSES_THE_FENCE = frozenset(
 )
 """Operations that may commit during a stop."""
 
-BOOKKEEPING = frozenset({"lease", "sequence", "relay_mark", "seal", "fold_balances", "receive", "prune", "throttle"})
+BOOKKEEPING = frozenset(
+    {
+        "halt_seen",
+        "lease",
+        "sequence",
+        "relay_mark",
+        "handlers",
+        "seal",
+        "fold_balances",
+        "receive",
+        "prune",
+        "throttle",
+    }
+)
 """Transactions of the layer's own mechanics, which write no new facts and so pass the fence as well (`prune` alone looks
 for a stop by itself and waits)."""
 
@@ -115,6 +146,12 @@ class Command(Generic[B, R]):
     """The other place of a transfer."""
     weight: int = 1
     lane: Lane = Lane.TILL
+    receipt: tuple[str, str] | None = None
+    """(handler, event id) where it is the effect of an event: the inbox row is written with it, and a second delivery gets
+    the first one's reply from there."""
+    fences: tuple[Fence, ...] = ()
+    """Leases it is written under: refused with `lease_lost` where one has a newer holder. Given by the group commit to what
+    is submitted under a lock."""
     prepared: Any = None
     """Where `resolve` leaves for `decide` what it found; never read by the caller."""
     _body_hash: bytes | None = field(default=None, repr=False)
@@ -158,10 +195,12 @@ Mark = tuple[int, list[Any]]
 class Batch:
     """Everything that will be true after one commit. Lives inside one write transaction, on one thread."""
 
-    def __init__(self, connection: Connection, dialect: Dialect, now: Instant) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect, now: Instant, *, rows_first: bool = False) -> None:
         self.connection = connection
         self.dialect = dialect
         self.now = now
+        self.rows_first = rows_first
+        """Whether rows that are missing are made before any is locked (see `RowsFirst`)."""
         self.commit_id = new_id()
         self.writes: list[Write] = []
         self._books: dict[type[Book], Book] = {}
@@ -214,8 +253,8 @@ class Batch:
             book.rollback(its_mark)
         del self._facts[facts:]
 
-    def flush(self, remembered: Sequence[Row]) -> None:
-        """Writes everything: books, outbox, replies, and the commit row last."""
+    def flush(self, remembered: Sequence[Row], received: Sequence[Row] = ()) -> None:
+        """Writes everything: books, outbox, replies, receipts, and the commit row last."""
         for book in self._in_order():
             book.flush(self)
         if self._facts:
@@ -227,6 +266,8 @@ class Batch:
             self.writes.append(Insert(outbox, ("commit_id", "n", "id", "tenant_id", "type", "key", "payload"), rows))
         if remembered:
             self.writes.append(answers_to_store(remembered))
+        if received:
+            self.writes.append(receipts_to_store(received))
         digest = commit_digest(self.commit_id, self.now, self._digests)
         row = (self.commit_id, self.now, len(self._digests), digest)
         self.writes.extend(self.dialect.insert_commit(self.connection, row))

@@ -18,6 +18,7 @@ from nervio.db.batch import Command, Lane
 from nervio.db.execution import Outcome
 from nervio.db.lanes import MIN_WEIGHT_BESIDE_TILL, LaneQueue, Waiting
 from nervio.kernel.errors import Kind, NervioError
+from nervio.ports.lock import current_fences
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class GroupCommit:
     async def submit(self, command: Command[B, R]) -> R:
         """Commits one command and returns its reply. Raises NervioError for a refusal, anything else for a bug."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        command.fences = command.fences or current_fences()
         self._writer.submit(Waiting(command, future))
         outcome = await future
         if isinstance(outcome, BaseException):
@@ -86,9 +88,10 @@ class GroupCommit:
     async def submit_all(self, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
         """Queues all commands in order and waits for all; refusals come back as values. When the queue fills up in
         the middle, the rest is refused with `too_many` and the first ones still get their verdicts."""
-        loop, group = asyncio.get_running_loop(), object()
+        loop, group, fences = asyncio.get_running_loop(), object(), current_fences()
         futures: list[asyncio.Future[Outcome]] = []
         for command in commands:
+            command.fences = command.fences or fences
             future: asyncio.Future[Outcome] = loop.create_future()
             futures.append(future)
             try:

@@ -31,6 +31,10 @@ class Ctx:
     clock: Clock
     permissions: frozenset[str] | None = None
     lane: Lane = Lane.TILL
+    receipt: tuple[str, str] | None = None
+    """(handler, event id) while an event is handled: every command of this context then happens once for it."""
+    is_person: bool = False
+    """Whether somebody of flesh and blood acts, and not a program with a key: what takes two people takes two of them."""
 
     def require(self, permission: str) -> None:
         """Raises `forbidden` unless the actor has the permission."""
@@ -41,10 +45,17 @@ class Ctx:
         """A command of this actor in this tenant.
 
         Without a key it gets one of its own: a batch whose COMMIT had an unknown outcome is sent again by its keys, and a
-        sale without one would be sold twice.
+        sale without one would be sold twice. While an event is handled, (handler, operation, key) and the event's id are its
+        key: a handler that submits an operation twice gives each a key.
         """
-        own_key = new_id() if key is None else key
-        return Command(operation, self.tenant_id, self.actor_id, own_key, body, weight=weight, lane=self.lane)
+        receipt = None
+        if self.receipt is not None:
+            handler, event_id = self.receipt
+            receipt = (":".join(filter(None, (handler, operation.name, key))), event_id)
+        own_key = new_id() if key is None and receipt is None else key
+        return Command(
+            operation, self.tenant_id, self.actor_id, own_key, body, weight=weight, lane=self.lane, receipt=receipt
+        )
 
     async def submit(self, operation: Operation[B, R], body: B, key: str | None, *, weight: int = 1) -> R:
         """Commits one command and returns its reply, or raises its refusal."""

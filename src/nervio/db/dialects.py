@@ -5,20 +5,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Column,
+    ColumnElement,
     Connection,
     FromClause,
     Select,
     String,
     Table,
     bindparam,
+    cast,
     column,
+    extract,
     func,
     literal_column,
     select,
@@ -27,6 +30,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
 from nervio.db.driver import compiled, run_many_on_sqlite, run_on_asyncpg, run_on_sqlite, run_script_on_asyncpg
+from nervio.db.statements import OFTEN_SHARED, Shape, postgresql_sql, rows_of, sqlite_sql
 from nervio.db.tables import Id, commits
 from nervio.db.writes import Insert, KeysRaced, Row, Update, Write
 
@@ -47,6 +51,8 @@ class Dialect(ABC):
     driver: str
     numbers_commits_inline: bool
     """Whether a commit gets its dense position in its own transaction (one writer) or from the sequencer."""
+    locks_rows: bool
+    """Whether writers go on side by side and wait for each other's rows, so that the order of locks matters."""
 
     @abstractmethod
     def rows_table(self, alias: str, columns: Sequence[Column[Any]]) -> FromClause:
@@ -86,6 +92,11 @@ class Dialect(ABC):
         """Adds the commit row (id, recorded_at, entries, digest); may return it as a write to flush with the rest."""
 
     @abstractmethod
+    def clock(self) -> ColumnElement[int]:
+        """The time by which halts run out, in microseconds: one clock for all processes that share the database. Where the
+        database has none of its own it is the parameter `now`."""
+
+    @abstractmethod
     def lock_schema(self, connection: Connection) -> None:
         """Lets one process at a time change the schema, for the rest of the transaction."""
 
@@ -116,6 +127,7 @@ class SQLiteDialect(Dialect):
     name = "sqlite"
     driver = "sqlite"
     numbers_commits_inline = True
+    locks_rows = False
 
     def rows_table(self, alias: str, columns: Sequence[Column[Any]]) -> FromClause:
         each = func.json_each(bindparam(f"{alias}_rows", type_=String)).table_valued("value", name=f"{alias}_each")
@@ -147,10 +159,10 @@ class SQLiteDialect(Dialect):
     def apply(self, connection: Connection, writes: Sequence[Write]) -> None:
         for write in writes:
             if write.rows:
-                run_many_on_sqlite(connection, _sqlite_sql(write), write.rows)
+                run_many_on_sqlite(connection, sqlite_sql(write), write.rows)
 
     def insert_missing(self, connection: Connection, write: Insert) -> None:
-        connection.exec_driver_sql(f"{_sqlite_sql(write)} ON CONFLICT DO NOTHING", list(write.rows))
+        connection.exec_driver_sql(f"{sqlite_sql(write)} ON CONFLICT DO NOTHING", list(write.rows))
 
     def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
         connection.exec_driver_sql(
@@ -159,6 +171,9 @@ class SQLiteDialect(Dialect):
             row,
         )
         return []
+
+    def clock(self) -> ColumnElement[int]:
+        return bindparam("now", type_=BigInteger)  # a file is shared by processes of one machine, which has one clock
 
     def lock_schema(self, connection: Connection) -> None:
         return  # BEGIN IMMEDIATE holds the only write lock
@@ -188,6 +203,7 @@ class PostgreSQLDialect(Dialect):
     name = "postgresql"
     driver = "postgresql+asyncpg"
     numbers_commits_inline = False
+    locks_rows = True
 
     def rows_table(self, alias: str, columns: Sequence[Column[Any]]) -> FromClause:
         arrays = [bindparam(f"{alias}_{c.name}", type_=ARRAY(_array_type(c))) for c in columns]
@@ -241,25 +257,25 @@ class PostgreSQLDialect(Dialect):
         if not full:
             return
         parameters: list[Any] = []
-        shape: list[_Shape] = []
+        shape: list[Shape] = []
         for write in full:
             key, may_race = (write.key, False) if isinstance(write, Update) else ((), write.may_race)
             shared: list[str] = []
             names = (*key, *write.columns)
             for name, values in zip(names, zip(*write.rows, strict=True), strict=True):
                 # One column at least stays an array: it tells how many rows there are.
-                may_share = name in _OFTEN_SHARED and len(shared) < len(names) - 1
+                may_share = name in OFTEN_SHARED and len(shared) < len(names) - 1
                 is_shared = may_share and values.count(values[0]) == len(values)
                 parameters.append(values[0] if is_shared else list(values))
                 shared += [name] if is_shared else []
             shape.append((type(write), write.table.name, key, write.columns, tuple(shared), may_race))
         racing = sum(len(write.rows) for write in full if isinstance(write, Insert) and write.may_race)
-        statement = _postgresql_sql(tuple(shape), tuple(write.table for write in full))
+        statement = postgresql_sql(tuple(shape), tuple(write.table for write in full))
         if self.run(connection, statement, parameters)[0][0] != racing:
             raise KeysRaced
 
     def insert_missing(self, connection: Connection, write: Insert) -> None:
-        source = _rows_of(write.table, write.columns, 1)
+        source = rows_of(write.table, write.columns, 1)
         connection.exec_driver_sql(
             f"INSERT INTO {write.table.name} ({', '.join(write.columns)}) {source} ON CONFLICT DO NOTHING",
             tuple([list(values) for values in zip(*write.rows, strict=True)]),
@@ -268,6 +284,9 @@ class PostgreSQLDialect(Dialect):
     def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
         # The column default draws from a sequence inside the flush, while every row lock is held.
         return [Insert(commits, ("id", "recorded_at", "entries", "digest"), [row])]
+
+    def clock(self) -> ColumnElement[int]:
+        return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)
 
     def lock_schema(self, connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_KEY})")
@@ -342,58 +361,3 @@ _DIALECTS: dict[str, Dialect] = {"sqlite": SQLiteDialect(), "postgresql": Postgr
 
 def _array_type(c: Column[Any]) -> Any:
     return postgresql.UUID(as_uuid=False) if c.type is Id else c.type
-
-
-def _sqlite_sql(write: Write) -> str:
-    key = write.key if isinstance(write, Update) else ()
-    return _sqlite_sql_of(write.table.name, key, write.columns)
-
-
-@cache
-def _sqlite_sql_of(table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
-    if not key:
-        return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-    # Numbered parameters, because the rows give the key first and UPDATE wants it last.
-    sets = ", ".join(f"{name} = ?{len(key) + n}" for n, name in enumerate(columns, 1))
-    where = " AND ".join(f"{name} = ?{n}" for n, name in enumerate(key, 1))
-    return f"UPDATE {table} SET {sets} WHERE {where}"
-
-
-_Shape = tuple[type, str, tuple[str, ...], tuple[str, ...], tuple[str, ...], bool]
-_statements: dict[tuple[_Shape, ...], str] = {}
-
-_OFTEN_SHARED = frozenset({"tenant_id", "commit_id", "recorded_at"})
-"""Columns that travel as one value where every row has the same: asyncpg takes its time over each element of an array.
-Few names, since each combination makes a statement of its own."""
-
-
-def _rows_of(table: Table, columns: Sequence[str], first: int, shared: Sequence[str] = ()) -> str:
-    """A SELECT of rows of some columns, a parameter each, numbered from `first`: one value if `shared`, else an array."""
-    native = postgresql.dialect()  # type: ignore[no-untyped-call]
-    kinds = {name: f"${n}::{table.c[name].type.compile(native)}" for n, name in enumerate(columns, first)}
-    arrays = [name for name in columns if name not in shared]
-    chosen = ", ".join(f"{kinds[name]} AS {name}" if name in shared else f"r.{name}" for name in columns)
-    source = ", ".join(f"{kinds[name]}[]" for name in arrays)
-    return f"SELECT {chosen} FROM unnest({source}) AS r({', '.join(arrays)})"
-
-
-def _postgresql_sql(shape: tuple[_Shape, ...], tables: tuple[Table, ...]) -> str:
-    """One statement for all writes of a shape; its one value is how many of the rows that may race were written."""
-    if shape in _statements:
-        return _statements[shape]
-    number = 1
-    parts, counted = [], []
-    for n, ((kind, name, key, columns, shared, may_race), table) in enumerate(zip(shape, tables, strict=True)):
-        rows = _rows_of(table, (*key, *columns), number, shared)
-        number += len(key) + len(columns)
-        if kind is Insert:
-            race = " ON CONFLICT DO NOTHING RETURNING 1" if may_race else ""
-            parts.append(f"w{n} AS (INSERT INTO {name} ({', '.join(columns)}) {rows}{race})")
-            if may_race:
-                counted.append(f"(SELECT count(*) FROM w{n})")
-        else:
-            sets = ", ".join(f"{c} = u.{c}" for c in columns)
-            where = " AND ".join(f"t.{c} = u.{c}" for c in key)
-            parts.append(f"w{n} AS (UPDATE {name} AS t SET {sets} FROM ({rows}) AS u WHERE {where})")
-    _statements[shape] = f"WITH {', '.join(parts)} SELECT {' + '.join(counted) or '0'}"
-    return _statements[shape]

@@ -6,10 +6,11 @@ A synchronous function over a Connection, written once; the writers decide on wh
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from prometheus_client import Counter
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -17,11 +18,15 @@ from nervio.db import halt as halt_state
 from nervio.db.batch import Batch, Command
 from nervio.db.dialects import dialect_of
 from nervio.db.idempotency import find_answers
-from nervio.db.writes import KeysRaced, Row
+from nervio.db.leases import find_stale, lease_lost
+from nervio.db.receipts import find_received
+from nervio.db.writes import Row, RunAgain
 from nervio.kernel.errors import REMEMBERED_KINDS, Kind, NervioError
 from nervio.ports.clock import Clock
 
 log = logging.getLogger(__name__)
+
+STALE_WRITES = Counter("nervio_stale_writes_refused_total", "Writes refused because their lock had a newer holder.")
 
 Outcome = object
 """A reply, or the exception that is the command's verdict."""
@@ -58,13 +63,14 @@ def execute(
         committing = False
         try:
             with dialect.fenced(connection, exclusive):
-                outcomes = _execute_once(Batch(connection, dialect, clock.now()), commands)
+                batch = Batch(connection, dialect, clock.now(), rows_first=attempt > 0)
+                outcomes = _execute_once(batch, commands)
                 committing = True
             return outcomes
-        except KeysRaced as raced:
-            log.info("idempotency_keys_raced", extra={"attempt": attempt})
+        except RunAgain as again:
+            log.info("batch_run_again", extra={"attempt": attempt, "reason": type(again).__name__})
             if attempt + 1 == attempts:
-                return [raced] * len(commands)
+                return [again] * len(commands)
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise StoreLost(str(error.orig), may_have_committed=committing) from error
@@ -101,7 +107,7 @@ def _bisect(
 
 
 def _execute_once(batch: Batch, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
-    active = halt_state.read_active(batch.connection)
+    active = halt_state.read_active(batch.connection, batch.now)
     everywhere = [halt for halt in active if halt.location_id is None]
     outcomes: dict[Command[Any, Any], Outcome] = {}
     admitted = []
@@ -110,18 +116,56 @@ def _execute_once(batch: Batch, commands: Sequence[Command[Any, Any]]) -> list[O
         unplaced = command.location_id is None and command.operation.resolve is not None
         blocking = active and halt_state.find_blocking(everywhere if unplaced else active, command)
         if blocking:
-            outcomes[command] = blocking.as_error()
+            outcomes[command] = blocking.as_error(command)
         else:
             admitted.append(command)
     twins: dict[Command[Any, Any], Command[Any, Any]] = {}
-    fresh, keys = _settle_keys(batch, admitted, outcomes, twins)
+    if any(command.receipt is not None for command in admitted):
+        admitted = _settle_receipts(batch, admitted, outcomes, twins)
+    fresh, keys = _settle_keys(batch, admitted, outcomes, twins, _late(batch, admitted))
     if fresh:
         decided = _decide_all(batch, fresh, outcomes, active)
         if decided:
-            batch.flush(_answers(keys, outcomes))
-    for command, first in twins.items():
+            batch.flush(_answers(keys, outcomes), _receipts(batch, fresh, outcomes))
+    for command, first in reversed(twins.items()):  # the first of a receipt may be another's twin by its key
         outcomes[command] = outcomes[first]
     return [outcomes[command] for command in commands]
+
+
+def _settle_receipts(
+    batch: Batch,
+    commands: Sequence[Command[Any, Any]],
+    outcomes: dict[Command[Any, Any], Outcome],
+    twins: dict[Command[Any, Any], Command[Any, Any]],
+) -> list[Command[Any, Any]]:
+    """Answers the effects of events that were received before; returns the commands still to be settled."""
+    names = {command.receipt for command in commands if command.receipt is not None}
+    received = find_received(batch.connection, batch.dialect, sorted(names))
+    first_of: dict[tuple[str, str], Command[Any, Any]] = {}
+    fresh = []
+    for command in commands:
+        name = command.receipt
+        if name is None:
+            fresh.append(command)
+        elif name in received:
+            reply = received[name]
+            outcomes[command] = None if reply is None else decode_reply(command, reply)
+        elif first_of.setdefault(name, command) is command:
+            fresh.append(command)
+        else:
+            twins[command] = first_of[name]
+    return fresh
+
+
+def _late(batch: Batch, commands: Sequence[Command[Any, Any]]) -> dict[Command[Any, Any], NervioError]:
+    """The commands of holders whose lock somebody else has by now. Nothing is asked where no command came under a lock."""
+    fences = {fence for command in commands for fence in command.fences}
+    stale = find_stale(batch.connection, fences) if fences else ()
+    if not stale:
+        return {}
+    late = {command: lease_lost(fence[0]) for command in commands for fence in command.fences[::-1] if fence in stale}
+    STALE_WRITES.inc(len(late))
+    return late
 
 
 def _settle_keys(
@@ -129,8 +173,13 @@ def _settle_keys(
     commands: Sequence[Command[Any, Any]],
     outcomes: dict[Command[Any, Any], Outcome],
     twins: dict[Command[Any, Any], Command[Any, Any]],
+    late: Mapping[Command[Any, Any], NervioError],
 ) -> tuple[list[Command[Any, Any]], dict[Command[Any, Any], Row]]:
-    """Settles repeated keys; returns the commands still to be decided and the key row of each that has one."""
+    """Settles repeated keys; returns the commands still to be decided and the key row of each that has one.
+
+    A late holder still gets the answer to what it wrote in time. Its refusal is nobody's answer: the same key may be the
+    next holder's, who is to do the work.
+    """
     names = {
         command: (command.tenant_id, command.operation.name, command.key)
         for command in commands
@@ -142,13 +191,16 @@ def _settle_keys(
     keys: dict[Command[Any, Any], Row] = {}
     for command in commands:
         name = names.get(command)
-        if name is None:
-            fresh.append(command)
-            continue
-        if name in answered:
+        if name is not None and name in answered:
             body_hash, reply = answered[name]
             same = body_hash == command.body_hash
             outcomes[command] = decode_reply(command, reply) if same else _key_reused(command)
+            continue
+        if command in late:
+            outcomes[command] = late[command]
+            continue
+        if name is None:
+            fresh.append(command)
             continue
         first = first_of.setdefault(name, command)
         if first is command:
@@ -179,7 +231,7 @@ def _decide_all(
         for command in commands:
             blocking = halt_state.find_blocking(active, command)
             if blocking:
-                outcomes[command] = blocking.as_error()
+                outcomes[command] = blocking.as_error(command)
         commands = [command for command in commands if command not in outcomes]
         if not commands:
             return False
@@ -215,6 +267,17 @@ def _answers(keys: dict[Command[Any, Any], Row], outcomes: dict[Command[Any, Any
             refusal = {"kind": outcome.kind, "code": outcome.code, "message": outcome.message, "data": outcome.data}
             remembered.append((*row, msgspec.json.encode({"refusal": refusal}).decode()))
     return remembered
+
+
+def _receipts(
+    batch: Batch, commands: Sequence[Command[Any, Any]], outcomes: dict[Command[Any, Any], Outcome]
+) -> list[Row]:
+    """The inbox rows of effects that are about to be true. A refusal leaves none: the next attempt may fare better."""
+    return [
+        (*command.receipt, batch.now, msgspec.json.encode({"reply": outcomes[command]}).decode())
+        for command in commands
+        if command.receipt is not None and not isinstance(outcomes[command], BaseException)
+    ]
 
 
 def decode_reply(command: Command[Any, Any], stored: str) -> Outcome:

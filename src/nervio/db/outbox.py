@@ -3,22 +3,92 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
+from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, func, or_, select
+from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, delete, func, or_, select, update
 
 from nervio.db.dialects import dialect_of
-from nervio.db.tables import commits, inbox, outbox
+from nervio.db.tables import commits, cursors, inbox, outbox
 from nervio.db.writes import Insert
 from nervio.kernel.time import Instant
 from nervio.ports.bus import Event
 
+REPLAY = "relay:replay"
+"""The cursor by which somebody asks the relay to go back."""
 
-def read_after(connection: Connection, position: int, n: int, limit: int, tenant_id: str | None = None) -> list[Event]:
-    """The next events after `(position, n)`, at most `limit`; of one tenant, or of all."""
-    statement = _after(tenant_id is not None)
-    rows = connection.execute(statement, {"after": position, "n": n, "most": limit, "tenant": tenant_id})
+
+def read_after(
+    connection: Connection,
+    position: int,
+    n: int,
+    limit: int,
+    tenant_id: str | None = None,
+    types: Collection[str] | None = None,
+) -> list[Event]:
+    """The next events after `(position, n)`, at most `limit`; of one tenant or of all, of some types or of all."""
+    parameters: dict[str, Any] = {"after": position, "n": n, "most": limit, "tenant": tenant_id}
+    if types is not None:
+        parameters["types"] = list(types)
+    return _events(connection.execute(_after(tenant_id is not None, types is not None), parameters))
+
+
+def list_newest(connection: Connection, tenant_id: str, types: Collection[str], limit: int) -> list[Event]:
+    """A tenant's newest events, the newest first; of some types, or of all where none is named."""
+    c, o = commits.c, outbox.c
+    statement = (
+        select(o.id, o.type, o.tenant_id, o.key, o.payload, o.n, c.position, c.recorded_at)
+        .join_from(commits, outbox, o.commit_id == c.id)
+        .where(o.tenant_id == tenant_id, c.position.is_not(None))
+        .order_by(c.position.desc(), o.n.desc())
+        .limit(limit)
+    )
+    return _events(connection.execute(statement.where(o.type.in_(types)) if types else statement))
+
+
+def newest_event_position(connection: Connection) -> int:
+    """The position of the newest commit that told something; 0 where there is none."""
+    c = commits.c
+    newest = (
+        select(c.position)
+        .where(c.position.is_not(None), select(outbox.c.n).where(outbox.c.commit_id == c.id).exists())
+        .order_by(c.position.desc())
+        .limit(1)
+    )
+    return connection.execute(newest).scalar() or 0
+
+
+def ask_replay(connection: Connection, position: int) -> None:
+    """Asks the relay to go back to a position. The mark keeps the pruner from what is about to be read again."""
+    dialect_of(connection).insert_missing(
+        connection, Insert(cursors, ("name", "position", "token"), [(REPLAY, position, 0)])
+    )
+    connection.execute(
+        update(cursors).where(cursors.c.name == REPLAY, cursors.c.position > position).values(position=position)
+    )
+
+
+def find_replay(connection: Connection) -> int | None:
+    """The position that somebody asked to go back to."""
+    return connection.execute(select(cursors.c.position).where(cursors.c.name == REPLAY)).scalar()
+
+
+def take_replay(connection: Connection, name: str, token: int) -> int | None:
+    """Moves a reader's cursor back to where somebody asked, in the transaction that forgets that they did. None where
+    nobody asks, or the reader has a newer holder."""
+    position = find_replay(connection)
+    if position is None:
+        return None
+    mine = (cursors.c.name == name) & (cursors.c.token <= token)
+    moved = connection.execute(update(cursors).where(mine).values(position=position, token=token))
+    if moved.rowcount == 0:
+        return None
+    connection.execute(delete(cursors).where(cursors.c.name == REPLAY))
+    return position
+
+
+def _events(rows: Iterable[Any]) -> list[Event]:
     return [
         Event(
             id=row.id,
@@ -62,7 +132,7 @@ def receive_once(
 
 
 @cache
-def _after(of_tenant: bool) -> Select[tuple[str, str, str, str, str, int, int, Instant]]:
+def _after(of_tenant: bool, of_types: bool) -> Select[tuple[str, str, str, str, str, int, int, Instant]]:
     c, o = commits.c, outbox.c
     after: BindParameter[int] = bindparam("after")
     statement = (
@@ -72,7 +142,18 @@ def _after(of_tenant: bool) -> Select[tuple[str, str, str, str, str, int, int, I
         .order_by(c.position, o.n)
         .limit(bindparam("most"))
     )
+    if of_types:
+        statement = statement.where(o.type.in_(bindparam("types", expanding=True)))
     return statement.where(o.tenant_id == bindparam("tenant")) if of_tenant else statement
 
 
-__all__: Sequence[str] = ["last_position", "read_after", "receive_once"]
+__all__: Sequence[str] = [
+    "ask_replay",
+    "find_replay",
+    "last_position",
+    "list_newest",
+    "newest_event_position",
+    "read_after",
+    "receive_once",
+    "take_replay",
+]

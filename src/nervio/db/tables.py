@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     event,
 )
 from sqlalchemy.dialects.postgresql import UUID
@@ -51,6 +52,16 @@ halts = Table(
     Column("cleared_by", Text, nullable=True),
     Column("cleared_at", InstantColumn, nullable=True),
     Column("clear_reason", Text, nullable=True),
+    Column("asked_level", Text, nullable=True, comment="the level it began with; NULL: the same"),
+    Column("expires_at", InstantColumn, nullable=True, comment="NULL: latched"),
+    # Of a thaw in stages: what held before this stage, for tenants whose turn has not come, and when the next is due.
+    Column("former_level", Text, nullable=True),
+    Column("stage_at", InstantColumn, nullable=True),
+    Column("stage_us", BigInteger, nullable=True, comment="between two stages"),
+    Column("spread_us", BigInteger, nullable=True, comment="over which the tenants follow a stage"),
+    Column("next_stage_at", InstantColumn, nullable=True, comment="NULL: not being thawed"),
+    Column("thawed_by", Text, nullable=True),
+    Column("thaw_reason", Text, nullable=True),
     CheckConstraint("level IN ('reduce_only', 'read_only', 'all')", name="level"),
     Index("ix_halts_cleared_at", "cleared_at"),
 )
@@ -114,7 +125,39 @@ inbox = Table(
     Column("handler", Text, nullable=False),
     Column("event_id", Id, nullable=False),
     Column("recorded_at", InstantColumn, nullable=False),
+    Column("reply", Text, nullable=True, comment="JSON: what the effect's command answered"),
     PrimaryKeyConstraint("handler", "event_id"),
+    sqlite_with_rowid=False,
+)
+
+event_handlers = Table(
+    "event_handlers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("begins_after", BigInteger, nullable=False, comment="position of the newest commit when it was first run"),
+    Column("recorded_at", InstantColumn, nullable=False),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("tenant_id", Id, nullable=False),
+    Column("id", Id, nullable=False),
+    Column("handler", Text, nullable=False),
+    Column("event_id", Id, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("recorded_at", InstantColumn, nullable=False, comment="of the event"),
+    Column("payload", Text, nullable=False, comment="JSON: kept here, because the outbox is pruned"),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_at", InstantColumn, nullable=False),
+    Column("last_at", InstantColumn, nullable=False),
+    Column("asked_by", Text, nullable=True, comment="who asked for another attempt; NULL: nobody since the last"),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    UniqueConstraint("tenant_id", "handler", "event_id"),
     sqlite_with_rowid=False,
 )
 
@@ -140,6 +183,8 @@ __all__ = [
     "InstantColumn",
     "commits",
     "cursors",
+    "dead_letters",
+    "event_handlers",
     "halts",
     "idempotency_keys",
     "inbox",

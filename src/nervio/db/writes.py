@@ -35,5 +35,17 @@ class Update:
 Write = Insert | Update
 
 
-class KeysRaced(Exception):
+class RunAgain(Exception):
+    """The whole transaction is to be undone and run again."""
+
+
+class KeysRaced(RunAgain):
     """Another transaction committed one of the same idempotency keys first; run again, its answer is there now."""
+
+
+class LockedTooFew(RunAgain):
+    """More rows turned out to be needed after others were locked; run again, they are known and all locked in order."""
+
+
+class RowsFirst(RunAgain):
+    """Rows would be made after others were locked, against the one order of locks; run again, they are made first."""

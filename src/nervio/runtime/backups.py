@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nervio.runtime.env_files import effective
-from nervio.runtime.keys import JWT_FILE, SEAL_FILE
+from nervio.runtime.keys import JWT_FILE, SEAL_FILE, VAULT_FILE
 from nervio.runtime.lock import write_private
 from nervio.runtime.settings import Settings
 
 SETTINGS_FILE = "settings.json"
 HEADS_FILE = "seals/heads.jsonl"
-KEY_FILES = (f"keys/{JWT_FILE}", f"keys/{SEAL_FILE}")
+KEY_FILES = (f"keys/{JWT_FILE}", f"keys/{SEAL_FILE}", f"keys/{VAULT_FILE}")
 
 
 def heads_path(settings: Settings) -> Path:

@@ -43,6 +43,7 @@ class RingingDatabase:
         self.committed = Bell()
         self.numbered = Bell()
         """Rings when there may be new positions to follow: after a commit that numbers itself, or by the sequencer."""
+        self._on_stop: Callable[[], None] = lambda: None
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         return await self._database.read(query)
@@ -66,7 +67,12 @@ class RingingDatabase:
     async def run_exclusive(self, command: Command[B, R]) -> R | PendingStop:
         outcome = await self._database.run_exclusive(command)
         self._ring()
+        self._on_stop()
         return outcome
+
+    def on_stop(self, done: Callable[[], None]) -> None:
+        """Calls `done` when this process stopped or resumed something, so that it can tell the others."""
+        self._on_stop = done
 
     async def bookkeep(self, purpose: str, work: Callable[[Connection], T]) -> T:
         return await self._database.bookkeep(purpose, work)

@@ -10,15 +10,22 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from nervio.db import vault
 from nervio.runtime.lock import write_private
 
 JWT_FILE = "jwt.key"
 SEAL_FILE = "seal.pem"
+VAULT_FILE = "vault.key"
 
 
 def jwt_secret(data_dir: Path) -> str:
     """The key that signs tokens (HS256), made on first use."""
     return _read_or_make(data_dir / "keys" / JWT_FILE, secrets.token_urlsafe(48))
+
+
+def vault_key(data_dir: Path) -> str:
+    """The key that seals the secrets of connections, made on first use. Without it they have to be entered again."""
+    return _read_or_make(data_dir / "keys" / VAULT_FILE, vault.new_key())
 
 
 def seal_key(data_dir: Path) -> Ed25519PrivateKey:

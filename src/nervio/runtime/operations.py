@@ -25,7 +25,11 @@ from nervio.kernel.errors import Kind, NervioError, conflict, invalid, not_found
 from nervio.kernel.time import DAY
 from nervio.modules.identity import api as identity
 from nervio.modules.identity.contracts import NewTenant, NewUser, Tenant
+from nervio.modules.safety import api as safety
+from nervio.modules.safety.api import alerts
+from nervio.modules.safety.contracts.halts import STOPPABLE_MODULES, Scope
 from nervio.runtime.demo.load import load_minimarket, load_retail_year
+from nervio.runtime.event_operations import replay_events
 from nervio.runtime.http.problems import respond_error
 from nervio.runtime.http.routes import PlainRoute
 from nervio.runtime.lock import RunningServer, find_running
@@ -43,6 +47,10 @@ SHOPS: Mapping[str, NewTenant] = {
     "minimarket": NewTenant(slug="minimarket", name="Minimarket (demo)"),
 }
 """The demo shops and the tenant each of them is."""
+
+ALERT_SECONDS = 15.0
+"""How long a trial of the alerts waits for its deliveries."""
+ALERT_POLL_SECONDS = 0.1
 
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 LONGEST_LINE_SECONDS = 600.0
@@ -121,12 +129,54 @@ async def create_tenant(app: App, arguments: Mapping[str, Any], _progress: Progr
     return {"id": created.tenant.id, "slug": created.tenant.slug, "password": created.admin_password}
 
 
+async def drill(app: App, arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Tries the stop of the installation, or of a shop or one of its modules; with `all` of every scope of that shop too."""
+    module, tenant = arguments.get("module"), arguments.get("tenant")
+    wanted: list[tuple[Scope, str | None]] = (
+        [(Scope.TENANT, module)] if tenant or module else [(Scope.INSTALLATION, None)]
+    )
+    if arguments.get("all"):
+        wanted = [(Scope.INSTALLATION, None), *((Scope.TENANT, part) for part in (None, *STOPPABLE_MODULES))]
+    ctx = await _ctx(app, arguments)
+    done = []
+    for n, (scope, part) in enumerate(wanted):
+        progress("drills", n, len(wanted))
+        done.append(asdict(await safety.run_drill(ctx, scope, part)))
+    return {"drills": done, "passed": all(not one["findings"] for one in done)}
+
+
+async def try_alerts(app: App, arguments: Mapping[str, Any], _progress: Progress) -> dict[str, Any]:
+    """Sends a TestAlert to every destination of a tenant and waits a little for what becomes of it."""
+    ctx = await _ctx(app, arguments)
+    raised = await alerts.try_destination(ctx, None)
+    shown = await alerts.get_alert(ctx, raised.id)
+    for _ in range(round(ALERT_SECONDS / ALERT_POLL_SECONDS)):
+        if not shown.waiting:
+            break
+        await app.alert_worker.run(app.system_ctx())
+        await asyncio.sleep(ALERT_POLL_SECONDS)
+        shown = await alerts.get_alert(ctx, raised.id)
+    told = [one for one in await alerts.list_destinations(ctx) if one.active]
+    return {
+        "alert_id": raised.id,
+        "sent": shown.sent,
+        "waiting": shown.waiting,
+        "failed": shown.failed,
+        "destinations": [
+            {"name": one.name, "kind": one.kind.value, "state": one.last_state, "words": one.last_words} for one in told
+        ],
+    }
+
+
 OPERATIONS: Mapping[str, Operation] = {
+    "drill": drill,
     "demo": load_demo,
     "create-user": create_user,
     "reset-password": reset_password,
     "list-users": list_users,
     "create-tenant": create_tenant,
+    "replay-events": replay_events,
+    "test-alert": try_alerts,
 }
 """Everything that may be asked of a running server by its own user."""
 

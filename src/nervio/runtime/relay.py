@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Awaitable, Callable, Sequence
 
 from prometheus_client import Counter, Gauge
 from sqlalchemy import Connection
@@ -14,15 +15,19 @@ from nervio.db.database import Database
 from nervio.db.dialects import dialect_of
 from nervio.db.sequencer import number_commits
 from nervio.kernel.errors import NervioError
-from nervio.ports.bus import Bus, Event
+from nervio.ports.bus import Bus, BusChanged, Event
 from nervio.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 
 LEASE = "relay"
 CURSOR = "relay"
+HANDLER_CURSORS = "handler:"
+"""What the names of the cursors of event handlers begin with."""
 LEASE_SECONDS = 10.0
 BATCH = 500
+SHARED_BATCH = 2_000
+"""Publishing to a server costs round trips, so more travel in each."""
 LARGEST_N = 2**31 - 1
 SEQUENCE_POLL_SECONDS = 0.2
 MARK_SECONDS = 1.0
@@ -61,7 +66,11 @@ async def follow(
             more = False
         await wait_any(SPACING_SECONDS, stopping)
         if not more:
-            await wait_any(pause or poll_seconds, stopping, *(() if pause else (wake,)))
+            if pause:
+                # Not all at the same moment, where many processes lost the same server.
+                await wait_any(pause * random.uniform(0.5, 1.0), stopping)  # noqa: S311 (no secret)
+            else:
+                await wait_any(poll_seconds, stopping, wake)
 
 
 async def wait_any(seconds: float, *events: asyncio.Event) -> None:
@@ -96,8 +105,9 @@ class Relay:
     """Hands events to the bus in order of position. One process at a time leads and remembers up to where; what it
     delivers after taking over begins there, so nothing is left out.
 
-    While another process leads, events still reach this process's own bus, from now on and without a memory: live streams
-    hang on it. `may_lead` False only does that.
+    On the bus of one process, events still reach it while another process leads, from now on and without a memory: live
+    streams hang on it. `may_lead` False only does that. A shared bus is fed by the leader alone, who after each failure asks
+    where the transport ends: what it lost is published again.
     """
 
     def __init__(self, database: Database, bus: Bus, clock: Clock, owner: str, *, may_lead: bool = True) -> None:
@@ -109,38 +119,80 @@ class Relay:
         self._n = LARGEST_N
         self._marked = 0
         self._mark_at = 0.0
+        self._is_unsure = True
 
     async def run_once(self) -> bool:
         """Relays a batch; True when there may be more."""
         if self._may_lead:
             await self._lead()
+        if self._bus.is_shared and self._token is None:
+            return False
         if self._position is None:
             self._position = await self._database.read(outbox.last_position)
+        if self._bus.is_shared and self._is_unsure:
+            await self._find_end()
         position, n = self._position, self._n
-
-        heard = self._bus.is_heard()
+        heard, batch = self._bus.is_heard(), SHARED_BATCH if self._bus.is_shared else BATCH
 
         def query(connection: Connection) -> tuple[int, list[Event]]:
             # The newest position first: what is committed between the two reads is seen by the second, never lost.
             newest = outbox.last_position(connection)
-            return newest, outbox.read_after(connection, position, n, BATCH) if heard else []
+            return newest, outbox.read_after(connection, position, n, batch) if heard else []
 
         newest, events = await self._database.read(query)
-        for event in events:
-            try:
-                await self._bus.publish(event.type, event)
-            except Exception:
-                EVENTS_FAILED.inc()
-                raise
-            EVENTS.labels(event.type).inc()
-            self._position, self._n = event.position, event.n
-        full = len(events) == BATCH
+        if not await self._publish(events):
+            return True
+        full = len(events) == batch
         if not full and newest >= self._position:
             self._position, self._n = newest, LARGEST_N
         LAG.set(max(0, newest - self._position))
         if self._token is not None and self._clock.monotonic() >= self._mark_at:
             await self._mark(self._token)
         return full
+
+    async def _publish(self, events: Sequence[Event]) -> bool:
+        """Hands over the events; False where the transport has to be looked at first."""
+        try:
+            if not self._bus.is_shared:
+                for event in events:
+                    await self._bus.publish(event.type, event)
+                    self._passed(event)
+            elif events:
+                await self._bus.publish_all(events)
+                for event in events:
+                    self._passed(event)
+        except BusChanged as changed:
+            log.warning("bus_changed", extra={"detail": str(changed)})
+            self._is_unsure = True
+            return False
+        except Exception:
+            EVENTS_FAILED.inc()
+            self._is_unsure = True
+            raise
+        return True
+
+    def _passed(self, event: Event) -> None:
+        EVENTS.labels(event.type).inc()
+        self._position, self._n = event.position, event.n
+
+    async def _find_end(self) -> None:
+        """Goes back to where the transport ends, if that is before our place: what came after was lost there."""
+        assert self._position is not None
+        newest = await self._bus.newest()
+        if newest is None:
+            # Empty: all that some handler may still need. What others had is in their inboxes.
+            needed = await self._database.read(lambda c: leases.lowest_cursor(c, HANDLER_CURSORS))
+            place = (self._position if needed is None else needed, LARGEST_N)
+        else:
+            end = newest
+            found = await self._database.read(lambda c: outbox.read_after(c, end.position, end.n - 1, 1))
+            # A transport filled by another history (a restored backup, say) says nothing about ours.
+            is_ours = bool(found) and found[0].id == end.id
+            place = (end.position, end.n) if is_ours else (self._position, self._n)
+        if place < (self._position, self._n):
+            log.info("bus_ends_earlier", extra={"ours": self._position, "bus": place[0]})
+            self._position, self._n = place
+        self._is_unsure = False
 
     async def close(self) -> None:
         """Lets go of the lease, so that another process goes on at once."""
@@ -159,9 +211,22 @@ class Relay:
         if token is not None and token != self._token:
             self._position = await self._database.read(lambda c: leases.read_cursor(c, CURSOR))
             self._marked, self._n = self._position, LARGEST_N
+            self._is_unsure = True
         self._token = token
+        if token is not None and self._bus.is_shared:
+            await self._go_back(token)
         # Renewed long before it runs out; asked for often enough that a dead leader is followed within its lease.
         self._ask_again_at = now + LEASE_SECONDS / 4
+
+    async def _go_back(self, token: int) -> None:
+        """To where somebody asked: what comes again is in the inboxes of those who had it."""
+        if await self._database.read(outbox.find_replay) is None:
+            return
+        position = await self._database.bookkeep("relay_mark", lambda c: outbox.take_replay(c, CURSOR, token))
+        if position is not None:
+            log.warning("replay_began", extra={"after_position": position})
+            self._position = self._marked = position
+            self._n = LARGEST_N
 
     async def _mark(self, token: int) -> None:
         assert self._position is not None

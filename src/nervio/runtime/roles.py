@@ -12,11 +12,16 @@ from typing import Any, Protocol
 
 from nervio.db.context import Ctx
 from nervio.kernel.errors import invalid
+from nervio.kernel.ids import NIL
 from nervio.ports.bus import Bus
 from nervio.ports.clock import Clock
+from nervio.runtime import handlers
 from nervio.runtime.commits import RingingDatabase
+from nervio.runtime.handlers import Handlers, Surroundings
 from nervio.runtime.periodics import PacedWork, PeriodicRunner
 from nervio.runtime.relay import RELAY_POLL_SECONDS, SEQUENCE_POLL_SECONDS, Relay, Sequencer, follow
+from nervio.runtime.settings import Settings
+from nervio.web.manifest import EventHandler
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +44,11 @@ class Program(Protocol):
     def process_id(self) -> str: ...
     @property
     def periodics(self) -> Sequence[PacedWork]: ...
-    def system_ctx(self) -> Ctx: ...
+    @property
+    def handlers(self) -> Sequence[EventHandler]: ...
+    @property
+    def settings(self) -> Settings: ...
+    def system_ctx(self, tenant_id: str = NIL) -> Ctx: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,10 @@ class Role:
 
 
 def _web(program: Program, stopping: asyncio.Event) -> list[Work]:
-    # The server itself is started by whoever owns the port; its live streams hear of facts through this.
+    # The server itself is started by whoever owns the port; its live streams hear of facts through this, or through the
+    # leader's publishing where the bus reaches every process.
+    if program.bus.is_shared:
+        return []
     return [_relaying(program, stopping, may_lead=False)]
 
 
@@ -80,6 +92,21 @@ async def _relaying(program: Program, stopping: asyncio.Event, *, may_lead: bool
         await relay.close()
 
 
+def _handlers(program: Program, stopping: asyncio.Event) -> list[Work]:
+    events = program.settings.events
+    around = Surroundings(
+        program.database,
+        program.bus,
+        program.clock,
+        program.process_id,
+        program.system_ctx,
+        attempts=events.attempts,
+        seconds=events.handler_seconds,
+    )
+    wake = program.database.numbered.listener()
+    return [handlers.run(Handlers(program.handlers, around), wake, stopping)]
+
+
 def _periodics_of(role: str) -> Callable[[Program, asyncio.Event], list[Work]]:
     def run(program: Program, stopping: asyncio.Event) -> list[Work]:
         return [
@@ -95,6 +122,7 @@ ROLES: Mapping[str, Role] = {
     "web": Role("answers HTTP requests", _web, unless="relay"),
     "sequencer": Role("gives committed writes their order (PostgreSQL only; any number may run)", _sequence),
     "relay": Role("hands events to the bus (one leads)", _relay),
+    "handlers": Role("does what modules do about events (over Redis or NATS any number may run)", _handlers),
     "sealer": Role("seals the journal (one leads)", _periodics_of("sealer")),
     "scheduler": Role("sweeps and folds on time (one leads)", _periodics_of("scheduler")),
     "jobs": Role("works off background jobs", _periodics_of("jobs")),

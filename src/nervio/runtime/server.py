@@ -8,11 +8,13 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import uvicorn
 
+from nervio.db.context import Ctx
+from nervio.modules.catalog import api as catalog
 from nervio.modules.identity.contracts import Principal, PrincipalKind, Role
 from nervio.runtime.demo_shop import DemoShop
 from nervio.runtime.http import simulation
@@ -32,6 +34,11 @@ log = logging.getLogger(__name__)
 DASHBOARD_ACTOR = "dashboard"
 
 
+async def find_product_ids(ctx: Ctx, product_ids: Sequence[str]) -> set[str]:
+    """Which of the ids are products of the tenant; lent to modules below the catalog."""
+    return await ctx.read(lambda c: set(catalog.read_products(c, product_ids)))
+
+
 class HttpFace:
     """The application of a program, made before the store is open and usable once it is."""
 
@@ -40,12 +47,12 @@ class HttpFace:
         self.operator_token: str | None = None
         self._dashboard: Principal | None = None
         self.demo_shop = DemoShop(app)
-        self.liveness = Liveness(app.version, app.database_kind, tuple(check_roles(roles)))
+        self.liveness = Liveness(app.version, app.database_kind, tuple(check_roles(roles)), app.settings.environment)
         manifests = served(only)
         pages = {getattr(route, "path", "") for m in manifests for router in m.routers for route in router.routes}
         settings = app.settings
         key = settings.secrets.dashboard_api_key
-        routers = [health_router(lambda: app.database, self.liveness)]
+        routers = [health_router(lambda: app.database, self.liveness, app.services)]
         if settings.environment != "production":
             routers.append(simulation.router)
         self.application: Application = make_application(
@@ -78,8 +85,12 @@ class HttpFace:
         state.authenticator = self.app.authenticator
         state.halt_watch = self.app.halt_watch
         state.bus = self.app.bus
+        state.vault = self.app.vault
+        state.platforms = self.app.outside.platform
+        state.find_product_ids = find_product_ids
         state.database = self.app.database
         state.clock = self.app.clock
+        state.locks = self.app.locks
         state.liveness = self.liveness
         state.demo_shops = self.demo_shop
 
@@ -114,9 +125,6 @@ async def serve(
     `on_ready` is called with the address once requests are answered.
     """
     roles = check_roles(roles)
-    for name, value in {"NERVIO_REDIS_URL": app.settings.redis_url, "NERVIO_NATS_URL": app.settings.nats_url}.items():
-        if value is not None:
-            log.warning("setting_without_effect", extra={"variable": name})
     face = HttpFace(app, roles, only)
     stop = asyncio.Event()
     with _ending_by_signal(stop):

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from nervio.db.vault import Vault
 from nervio.modules.identity.settings import IdentitySettings
+from nervio.modules.safety.settings import ActionSettings, SafetySettings
 from nervio.modules.stock.settings import StockSettings
 
 PREFIX = "NERVIO_"
@@ -109,9 +111,21 @@ class SecretSettings(BaseModel):
         None, description="An X-API-Key that acts as an administrator of the first shop, for old dashboards."
     )
     postgres_password: SecretStr | None = Field(None, description="Password for a database_url that carries none.")
+    vault_key: SecretStr | None = Field(
+        None,
+        description="Key that seals the secrets of connections: 64 bytes in URL-safe base64. Made by Nervio when empty; "
+        "the same for all processes of an installation.",
+    )
     openai_api_key: SecretStr | None = Field(
         None, description="Key of an OpenAI-compatible endpoint. Read, but nothing of this version uses it yet."
     )
+
+    @field_validator("vault_key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            Vault(value.get_secret_value())
+        return value
 
     @field_validator("jwt_secret")
     @classmethod
@@ -155,6 +169,26 @@ class RetentionSettings(BaseModel):
     )
 
 
+class EventsSettings(BaseModel):
+    """Events between processes, and what happens to those that a handler cannot digest."""
+
+    name: str = Field(
+        "nervio",
+        pattern=r"^[A-Za-z0-9_-]{1,40}$",
+        description="Name of the stream in Redis or NATS; two installations on one server need two names.",
+    )
+    keep_days: int = Field(
+        7,
+        ge=1,
+        le=365,
+        description="Days for which Redis or NATS keeps events (Redis: longer while somebody has not read).",
+    )
+    attempts: int = Field(
+        5, ge=1, le=100, description="How often a handler tries an event before it becomes a dead letter."
+    )
+    handler_seconds: float = Field(60.0, gt=0, description="How long a handler may take for one event.")
+
+
 def _group(kind: type[Group]) -> Group:
     """A group of settings as a field; its own defaults hold where nothing is given."""
     return Field(default_factory=lambda: kind.model_validate({}))
@@ -188,10 +222,12 @@ class Settings(BaseSettings):
         True, description="Whether the server brings the database to its newest form by itself."
     )
     redis_url: SecretStr | None = Field(
-        None, description="redis://host:6379/0. Read, but nothing of this version uses it yet."
+        None,
+        description="redis://host:6379/0, over which processes hear of events and those who wait for a lock wait. Never needed.",
     )
     nats_url: SecretStr | None = Field(
-        None, description="nats://host:4222. Read, but nothing of this version uses it yet."
+        None,
+        description="nats://host:4222 with JetStream, for events in place of Redis. Where both are given, NATS is used.",
     )
     server: ServerSettings = _group(ServerSettings)
     log: LogSettings = _group(LogSettings)
@@ -199,8 +235,19 @@ class Settings(BaseSettings):
     identity: IdentitySettings = _group(IdentitySettings)
     ledger: LedgerSettings = _group(LedgerSettings)
     stock: StockSettings = _group(StockSettings)
+    safety: SafetySettings = _group(SafetySettings)
+    actions: ActionSettings = _group(ActionSettings)
     backup: BackupSettings = _group(BackupSettings)
     retention: RetentionSettings = _group(RetentionSettings)
+    events: EventsSettings = _group(EventsSettings)
+
+    @field_validator("redis_url", "nats_url")
+    @classmethod
+    def _service_is_known(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        schemes = _SERVICE_SCHEMES[str(info.field_name)]
+        if value is not None and not value.get_secret_value().startswith(schemes):
+            raise ValueError(f"must begin with {' or '.join(schemes)}")
+        return value
 
     @model_validator(mode="after")
     def _database_is_known(self) -> Settings:
@@ -269,6 +316,10 @@ def normalised_database_url(url: str, password: SecretStr | None) -> str:
     return urlunsplit(parts)
 
 
+_SERVICE_SCHEMES: Mapping[str, tuple[str, ...]] = {
+    "redis_url": ("redis://", "rediss://", "unix://"),
+    "nats_url": ("nats://", "tls://"),
+}
 _ASYNCPG = "postgresql+asyncpg"
 _SCHEMES: Mapping[str, str] = {
     "postgres": _ASYNCPG,

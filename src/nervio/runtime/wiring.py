@@ -14,27 +14,42 @@ from dataclasses import dataclass, replace
 from prometheus_client import CollectorRegistry
 
 from nervio import __version__
-from nervio.adapters.bus.memory import MemoryBus
 from nervio.adapters.clock import SystemClock
+from nervio.adapters.halts.memory import MemoryHaltNotices
+from nervio.adapters.halts.redis import RedisHaltNotices
+from nervio.adapters.locks.database import DatabaseLocks
+from nervio.adapters.locks.redis import RedisLocks
 from nervio.db import migrate
 from nervio.db.batch import Lane
 from nervio.db.context import Ctx
+from nervio.db.database import Database
 from nervio.db.pruning import Pruner
+from nervio.db.vault import Vault
 from nervio.kernel.ids import NIL, new_id
 from nervio.modules.identity import api as identity
 from nervio.modules.identity.contracts import FirstLogin, Tenant
 from nervio.modules.ledger import api as ledger
 from nervio.modules.ledger.contracts import Sealing
-from nervio.modules.safety.api import HaltWatch
+from nervio.modules.safety.api import DrillSchedule, HaltWatch, Surveillance, start_surveillance
+from nervio.modules.safety.api.actions import ActionWorker
+from nervio.modules.safety.api.alerts import AlertWorker
+from nervio.modules.safety.api.rules import ROUND_SECONDS
 from nervio.ports.bus import Bus
 from nervio.ports.clock import Clock
+from nervio.ports.halt import HaltNotices
+from nervio.ports.lock import Locks
 from nervio.runtime import keys
 from nervio.runtime.backups import heads_path
+from nervio.runtime.buses import BusMaker, memory_bus, nats_bus, redis_bus, services_of
 from nervio.runtime.commits import RingingDatabase
 from nervio.runtime.daily_backup import CHECK_SECONDS, DailyBackup
 from nervio.runtime.databases import DATABASES, ClosedDatabase, file_of, open_database
+from nervio.runtime.error_rate import ErrorRate
+from nervio.runtime.halting import MIRROR_SECONDS, HaltMirror
+from nervio.runtime.http.metrics import count_requests
 from nervio.runtime.lock import DirectoryLock
 from nervio.runtime.manifests import MANIFESTS, permissions_of
+from nervio.runtime.outside import Outside
 from nervio.runtime.periodics import PacedWork
 from nervio.runtime.relay import CURSOR as RELAY_CURSOR
 from nervio.runtime.roles import run_roles
@@ -53,11 +68,40 @@ FOLD_SECONDS = 5.0
 """How often the snapshot of balances is moved forward: reading balances sums what came after it."""
 
 
+DRILL_SECONDS = 5.0
+"""How often is looked whether a drill is due; a round ends after about a second."""
+
+ACT_SECONDS = 0.5
+"""How often orders to campaigns and alerts that are due are looked for."""
+
 PRUNE_SECONDS = 30.0
 """How often a round of pruning begins; a round ends after about a second."""
 
-BUSES: Mapping[str, Callable[[], Bus]] = {"memory": MemoryBus}
+BUSES: Mapping[str, BusMaker] = {
+    "memory": memory_bus,
+    "redis": redis_bus,
+    "rediss": redis_bus,
+    "unix": redis_bus,
+    "nats": nats_bus,
+    "tls": nats_bus,
+}
 """Backends by URL scheme; those of the database stand in `databases.py`."""
+
+LOCKS: Mapping[str, Callable[[Database, Clock, str], Locks]] = {
+    "": lambda database, clock, _: DatabaseLocks(database, clock),
+    "redis": RedisLocks,
+    "rediss": RedisLocks,
+    "unix": RedisLocks,
+}
+"""Where those who wait for a lock do so, by the scheme of `redis_url`; empty: at the lease table itself."""
+
+HALT_NOTICES: Mapping[str, Callable[[str, str], HaltNotices]] = {
+    "": lambda _url, _key: MemoryHaltNotices(),
+    "redis": RedisHaltNotices,
+    "rediss": RedisHaltNotices,
+    "unix": RedisHaltNotices,
+}
+"""How processes wake each other when the stops change, by the scheme of `redis_url`; empty: by the database alone."""
 
 
 class App:
@@ -77,7 +121,11 @@ class App:
         self.process_id = new_id()
         self.manifests = MANIFESTS
         self.permissions = permissions_of(MANIFESTS)
-        self.bus = BUSES["memory"]()
+        self.services = services_of(settings)
+        address = settings.nats_url or settings.redis_url
+        url = "memory:" if address is None else address.get_secret_value()
+        self.handlers = tuple(handler for manifest in MANIFESTS for handler in manifest.handlers)
+        self.bus: Bus = BUSES[url.partition(":")[0]](url, settings.events)
         self.registry = CollectorRegistry()
         self.first_login = None
         self.on_first_login = None
@@ -110,6 +158,26 @@ class App:
         return self._started().sealing
 
     @property
+    def locks(self) -> Locks:
+        """Named locks among all processes of the database."""
+        return self._started().locks
+
+    @property
+    def vault(self) -> Vault:
+        """What seals the secrets of connections."""
+        return self._started().vault
+
+    @property
+    def outside(self) -> Outside:
+        """The adapters of campaign platforms and of ways for alerts."""
+        return self._started().outside
+
+    @property
+    def alert_worker(self) -> AlertWorker:
+        """What hands alerts to their destinations."""
+        return self._started().alerts
+
+    @property
     def is_started(self) -> bool:
         """Whether the parts that need the store are there."""
         return self._parts is not None
@@ -134,9 +202,23 @@ class App:
             # These carry their lease's token into their transactions, so they lead by themselves.
             PacedWork(Periodic("ledger.seal", "sealer", seconds, sealer.run), sealer.close),
             PacedWork(Periodic("ledger.fold_balances", "scheduler", FOLD_SECONDS, fold.run), fold.close),
+            # Any process with the role may send: claims in the database keep them apart.
+            PacedWork(
+                Periodic("safety.act", "jobs", ACT_SECONDS, self._started().actions.run), self._started().actions.close
+            ),
+            PacedWork(
+                Periodic("safety.alert", "jobs", ACT_SECONDS, self._started().alerts.run), self._started().alerts.close
+            ),
             PacedWork(Periodic("retention.prune", "scheduler", PRUNE_SECONDS, self._pruner().run)),
+            PacedWork(Periodic("safety.watch_rules", "scheduler", ROUND_SECONDS, self._started().surveillance.run)),
+            PacedWork(Periodic("safety.mirror", "scheduler", MIRROR_SECONDS, self._started().halt_mirror.run)),
+            PacedWork(Periodic("safety.drills", "scheduler", DRILL_SECONDS, DrillSchedule(self.settings.safety).run)),
             *self._daily_backup(),
         )
+
+    def _surveillance(self) -> Surveillance:
+        probes = [probe for manifest in self.manifests for probe in manifest.probes]
+        return start_surveillance([*probes, ErrorRate(lambda: count_requests(self.registry)).probe()])
 
     def _pruner(self) -> Pruner:
         kept = self.settings.retention
@@ -199,18 +281,44 @@ class App:
         stack.push_async_callback(inner.close)
         await inner.start()
         database = RingingDatabase(inner)
+        redis_url = "" if settings.redis_url is None else settings.redis_url.get_secret_value()
+        locks = LOCKS[redis_url.partition(":")[0]](database, self.clock, redis_url)
+        stack.push_async_callback(locks.close)
         given = settings.secrets.jwt_secret
         secret = keys.jwt_secret(settings.data_dir) if given is None else given.get_secret_value()
         authenticator = identity.Authenticator(database, self.clock, settings.identity, secret, self.permissions)
         stack.callback(authenticator.close)
-        watch = HaltWatch(database, self.clock)
+        notices = HALT_NOTICES[redis_url.partition(":")[0]](redis_url, settings.safety.mirror_key)
+        stack.push_async_callback(notices.close)
+        watch = HaltWatch(database, self.clock, self.process_id)
         stack.push_async_callback(watch.stop)
         await watch.start()
+        database.on_stop(notices.ring)
+        notices.on_notice(watch.wake)
+        await notices.start()
         signer = ledger.make_signer(keys.seal_key(settings.data_dir))
         sealing = Sealing(signer, heads_path(settings), settings.ledger.seal_seconds)
         sealer = ledger.make_sealer(sealing)
-        self._parts = _Parts(database, authenticator, watch, sealing, sealer, ledger.make_fold())
+        fold, surveillance = ledger.make_fold(), self._surveillance()
+        mirror, outside = HaltMirror(watch, notices), self._open_outside(stack, watch)
+        self._parts = _Parts(
+            database, authenticator, watch, mirror, sealing, sealer, fold, locks, surveillance, *outside
+        )
         stack.callback(self._forget_parts)
+
+    def _open_outside(
+        self, stack: AsyncExitStack, watch: HaltWatch
+    ) -> tuple[Vault, Outside, ActionWorker, AlertWorker]:
+        settings = self.settings
+        given = settings.secrets.vault_key
+        vault = Vault(keys.vault_key(settings.data_dir) if given is None else given.get_secret_value())
+        outside = Outside(settings.actions, self.clock)
+        stack.push_async_callback(outside.close)
+        actions = ActionWorker(
+            outside.platform, vault, watch.find_blocking_effect, self.process_id, parallel=settings.actions.parallel
+        )
+        public_url = settings.server.public_url or f"http://localhost:{settings.server.port}"
+        return vault, outside, actions, AlertWorker(outside.channel, vault, public_url)
 
     def _forget_parts(self) -> None:
         self._parts = None
@@ -226,9 +334,16 @@ class _Parts:
     database: RingingDatabase
     authenticator: identity.Authenticator
     halt_watch: HaltWatch
+    halt_mirror: HaltMirror
     sealing: Sealing
     sealer: ledger.Sealer
     fold: ledger.BalancesFold
+    locks: Locks
+    surveillance: Surveillance
+    vault: Vault
+    outside: Outside
+    actions: ActionWorker
+    alerts: AlertWorker
 
 
 def _settle_memory() -> None:

@@ -48,6 +48,7 @@ async def test_a_product_is_created_changed_and_found_by_every_name(client: http
             **BOOK,
             "id": created["ids"][0],
             "unit_price_minor": 300000,
+            "unit_cost_minor": None,
             "tracked": True,
             "by_lot": False,
             "active": True,

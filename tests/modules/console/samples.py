@@ -11,12 +11,23 @@ from nervio.modules.console.contracts import SavedView
 from nervio.modules.console.formatting import Formats
 from nervio.modules.console.i18n import Texts
 from nervio.modules.console.rooms.imports.comparing import Candidate, Change, Status
+from nervio.modules.console.rooms.vitals.figures import GROUPS, read_vitals
 from nervio.modules.console.shell import ROOMS, Halt, Person, Shell
 from nervio.modules.console.tables import Choice, Column, Filter, Table
+from tests.modules.console import outside_samples, safety_samples
+from tests.modules.console.event_samples import safety_events
 
 NOW = datetime(2026, 3, 12, 20, 41, tzinfo=UTC)
 ENTRY = "0195a8c2-7f1e-7c3a-9d52-4f0e6b1a2c3d"
-PERMISSIONS = frozenset(room.permission for room in ROOMS) | {"catalog.write"}
+PERMISSIONS = frozenset(room.permission for room in ROOMS) | {
+    "catalog.write",
+    "events.read",
+    "events.replay",
+    "safety.read",
+    "safety.stop_installation",
+    "safety.rules.read",
+    "safety.rules.write",
+}
 ORDER = Filter("order", "list.newest_first", (Choice("oldest", "Más antiguos primero"),), "list.order")
 PLACES = [("loc-1", "Salón"), ("loc-2", "Depósito"), ("loc-3", "Heladera 2")]
 GOODS = [
@@ -131,7 +142,7 @@ def _sell(_t: Texts) -> dict[str, Any]:
 
 def _products(t: Texts) -> dict[str, Any]:
     edit = {"sku": "A-1041", "name": "Yerba mate suave 1 kg", "barcodes": "7790070410120", "category": "Almacén", "new_sku": "",
-            "price": "4.899,00", "critical": "seis", "tax": "21", "by_lot": False, "active": True, "errors": {"critical": t("js.count_bad")}}  # fmt: skip
+            "price": "4.899,00", "cost": "3.200,00", "critical": "seis", "tax": "21", "by_lot": False, "active": True, "errors": {"critical": t("js.count_bad")}}  # fmt: skip
     table = _table(
         "/console/products", Column("name", "col.name", sortable=True, fixed=True), Column("sku", "col.sku", sortable=True, phone=False),
         Column("category", "col.category", phone=False), Column("price", "col.price", numeric=True, sortable=True),
@@ -307,6 +318,54 @@ def _stopped(_t: Texts) -> dict[str, Any]:
     return {"halts": [row], "error": ""}  # fmt: skip
 
 
+def _trips() -> list[dict[str, Any]]:
+    low = "Quedan 3 de Yerba mate suave 1 kg en Salón; el nivel crítico es 12 (25 %, la regla salta en 100 %)."
+    row = {"rule": "critical_stock", "sentence": low, "is_shadow": False, "action": "pause_campaigns", "reach": "campaigns",
+           "outcome": "paused", "at": NOW, "cleared_at": None, "cleared_by": ""}  # fmt: skip
+    more = "En Salón se devolvió 24 % de lo vendido; lo habitual es 3 % (21 % de más en 48 tickets, la regla salta en 15 %)."
+    shadow = {**row, "rule": "refunds", "sentence": more, "is_shadow": True, "action": "freeze", "outcome": "shadow"}
+    return [row, {**row, "outcome": ""}, {**shadow, "cleared_at": NOW, "cleared_by": "Marina Duarte"}]
+
+
+def _rules(_t: Texts) -> dict[str, Any]:
+    lit = {"name": "critical_stock", "mode": "on", "action": "pause_campaigns", "tripped": 2, "of_late": 31, "in_shadow": 0,
+           "trips_at": "100 %", "clears_at": "120 %", "danger": "low", "last": _trips()[0]["sentence"], "last_at": NOW,
+           "path": "/console/safety/rules/critical_stock"}  # fmt: skip
+    quiet = {**lit, "tripped": 0, "last": "", "mode": "shadow", "of_late": 4, "in_shadow": 4, "danger": "high"}
+    others = ("refunds", "negative_margin", "running_out", "error_rate")
+    rules = [lit, *({**quiet, "name": name} for name in others)]
+    rules.append({**quiet, "name": "discounts", "mode": "off", "of_late": 0, "in_shadow": 0})
+    return {"rules": rules, "trips": _trips(), "older": "/console/safety/rules?before=x", "tripped": 2}
+
+
+def _rule(t: Texts) -> dict[str, Any]:
+    def number(name: str, label: str, value: str, unit: str, error: str = "") -> dict[str, Any]:
+        return {"name": name, "label": label, "value": value, "unit": unit, "least": "0 %", "most": "100 %", "choices": [],
+                "error": error}  # fmt: skip
+
+    def choice(name: str, value: str, *choices: str) -> dict[str, Any]:
+        return {**number(name, name, value, ""), "choices": list(choices)}
+
+    fields = [
+        choice("mode", "on", "off", "shadow", "on"),
+        number("trip_excess_bp", "trip_high", "15", "bp"),
+        number("clear_excess_bp", "clear_high", "20", "bp", t("problem.rule_clear_not_below")),
+        number("window_minutes", "window", "120", "minutes"),
+        number("min_samples", "min_samples", "10", "count"),
+        choice("action", "freeze", "alert", "freeze"),
+        choice("freeze_reach", "location", "module", "location"),
+        choice("freeze_level", "reduce_only", "reduce_only", "read_only", "all"),
+    ]
+    return {"name": "refunds", "fields": fields, "general": "", "may_write": True, "changed_by": "Marina Duarte",
+            "changed_at": NOW, "largest": "location", "trips": _trips()[2:], "older": ""}  # fmt: skip
+
+
+def _vitals(t: Texts) -> dict[str, Any]:
+    formats = Formats("es-AR", "ARS", "America/Argentina/Buenos_Aires", t.language)
+    counted = {name: 1234.0 for vitals in GROUPS.values() for vital in vitals for name in vital.metrics}
+    return {"groups": read_vitals(counted, formats.number), "since": NOW}
+
+
 def _error(_t: Texts) -> dict[str, Any]:
     return {"status": 404, "kind": "not_found", "detail": "", "request_id": "0195a8c2-7f1e"}
 
@@ -314,8 +373,9 @@ def _error(_t: Texts) -> dict[str, Any]:
 CONTEXTS: dict[str, Callable[[Texts], dict[str, Any]]] = {
     "login": _login, "setup": _setup, "dashboard": _dashboard, "sell": _sell, "products": _products, "stock": _stock,
     "stock_product": _stock_product, "receipts": _receipts, "receipt_new": _receipt_new, "journal": _journal,
-    "journal_entry": _journal_entry, "journal_balances": _journal_balances, "users": _users, "import": _import, "import_preview": _import_preview, "password": _password, "stopped": _stopped,
-    "error": _error, "offline": lambda _t: {},
+    "journal_entry": _journal_entry, "journal_balances": _journal_balances, "users": _users, "import": _import, "import_preview": _import_preview, "password": _password, "stopped": _stopped, "rules": _rules, "vitals": _vitals, "rule": _rule, **safety_samples.CONTEXTS,
+    "safety_events": lambda t: safety_events(t, NOW),
+    "error": _error, "actions": outside_samples.actions, "offline": lambda _t: {},
 }  # fmt: skip
 
 PATHS = {
@@ -324,5 +384,7 @@ PATHS = {
     "receipts": "/console/receipts", "receipt_new": "/console/receipts/new", "journal": "/console/journal",
     "journal_entry": f"/console/journal/{ENTRY}", "journal_balances": "/console/journal/balances",
     "users": "/console/users", "password": "/console/password",
-    "import": "/console/import", "import_preview": f"/console/import/{ENTRY}", "stopped": "/console/stopped", "error": "/console/nowhere", "offline": "/console/offline",
+    "import": "/console/import", "import_preview": f"/console/import/{ENTRY}", "stopped": "/console/stopped",
+    "rules": "/console/safety/rules", "rule": "/console/safety/rules/refunds", "actions": "/console/safety/actions", "vitals": "/console/safety/vitals", "error": "/console/nowhere", "offline": "/console/offline", **safety_samples.PATHS,
+    "safety_events": "/console/safety/events",
 }  # fmt: skip

@@ -7,12 +7,17 @@ from sqlalchemy import Boolean, Integer, LargeBinary, Table
 ID = "01900000-0000-7000-8000-000000000001"
 
 VALUES: dict[str, dict[str, Any]] = {
+    "ad_actions": {"kind": "pause", "state": "intent"},
+    "drills": {"outcome": "passed"},
     "halts": {"level": "all"},
     "journal_postings": {"debit": "cash", "credit": "sales", "amount": 5},
     "payments": {"amount": 5},
+    "safety_policies": {"default_level": "all"},
+    "rule_states": {"phase": "tripped"},
     "stock_hold_lines": {"quantity": 5},
     "stock_holds": {"state": "active"},
     "ticket_lines": {"quantity": 5},
+    "thaw_requests": {"kind": "thaw"},
     "tickets": {"kind": "sale", "net": 4, "tax": 1, "total": 5, "original_id": None},
 }
 """What a check asks for; all other columns get a value of their type. A new table with a check gets a line here."""

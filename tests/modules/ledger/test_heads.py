@@ -24,6 +24,16 @@ def test_heads_come_back_in_order(tmp_path: Path) -> None:
     assert file.last() == HEADS[-1]
 
 
+def test_a_head_saved_after_the_call_is_not_seen(tmp_path: Path) -> None:
+    """An audit reads a snapshot of the database; a block that the sealer adds meanwhile is not in it."""
+    file = HeadsFile(tmp_path / "heads.jsonl")
+    before_any = read_heads(file.path)
+    file.append(HEADS[:2])
+    before_more = read_heads(file.path)
+    file.append(HEADS[2:])
+    assert (list(before_any), list(before_more)) == ([], HEADS[:2])
+
+
 def test_no_file_is_no_heads(tmp_path: Path) -> None:
     assert list(read_heads(tmp_path / "heads.jsonl")) == []
 

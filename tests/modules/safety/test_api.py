@@ -11,7 +11,7 @@ from nervio.db.context import Ctx
 from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.ids import new_id
 from nervio.modules.safety import api as safety
-from nervio.modules.safety.contracts import Frozen, Scope, Thawed
+from nervio.modules.safety.contracts.halts import Frozen, Scope, Thawed
 from nervio.modules.safety.module import MANIFEST
 from tests.builders import Store, a_store
 
@@ -122,8 +122,8 @@ async def test_of_several_stops_the_widest_speaks(store: Store) -> None:
     await safety.freeze(store.ctx, "writes", level="read_only")
     store.clock.advance(1)
     await safety.freeze(store.ctx, "everything")
-    assert (await safety.get_status(store.database)).reason == "everything"
+    assert (await safety.get_status(store.database, store.clock)).reason == "everything"
     await safety.unfreeze(store.ctx, "better", level="all")
-    assert (await safety.get_status(store.database)).reason == "writes"
+    assert (await safety.get_status(store.database, store.clock)).reason == "writes"
     await safety.unfreeze(store.ctx, "better")
-    assert (await safety.get_status(store.database)).reason == "a part"
+    assert (await safety.get_status(store.database, store.clock)).reason == "a part"

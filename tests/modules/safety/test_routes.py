@@ -19,7 +19,14 @@ from nervio.modules.safety.module import MANIFEST
 from tests.builders import QUEUE_CAPACITY, Store, a_store
 
 QUIET = {"active": False, "activated_at": None, "activated_by": None, "reason": None}
-STATUS_OF = {"unauthenticated": 401, "forbidden": 403, "invalid": 422, "unavailable": 503}
+STATUS_OF = {
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "conflict": 409,
+    "invalid": 422,
+    "unavailable": 503,
+}
 
 
 class LoggedIn:
@@ -33,7 +40,7 @@ class LoggedIn:
         role = dict(scope.get("headers", [])).get(b"authorization", b"").removeprefix(b"Bearer ").decode()
         if role:
             held = frozenset(name for name, roles in MANIFEST.permissions.items() if role in roles)
-            ctx = replace(self._store.ctx, actor_id=role, permissions=held)
+            ctx = replace(self._store.ctx, actor_id=role, permissions=held, is_person=True)
             scope.setdefault("state", {})["ctx"] = ctx
         await self._app(scope, receive, send)
 
@@ -110,6 +117,29 @@ async def test_a_shops_own_stop_is_told_to_the_shop_and_not_to_the_public(client
 )
 async def test_a_body_that_is_wrong_is_refused(client: httpx.AsyncClient, body: dict[str, str]) -> None:
     assert (await client.post("/freeze", json=body, headers=bearer("superadmin"))).status_code == 422
+
+
+async def test_a_stop_for_a_time_and_two_people_over_http(client: httpx.AsyncClient, store: Store) -> None:
+    admin, chief = bearer("admin"), bearer("superadmin")
+    policy = {"two_person_thaw": True, "thaw_stage_seconds": 0}
+    saved = (await client.put("/policy", json=policy, headers=admin)).json()
+    assert saved["policy"]["two_person_thaw"] is True
+    assert (await client.get("/policy", headers=bearer("cashier"))).json() == saved["policy"]
+    body = {"reason": "fire", "scope": "tenant", "for_seconds": 60}
+    frozen = (await client.post("/freeze", json=body, headers=bearer("cashier"))).json()
+    assert frozen["halt"]["expires_at"] == to_iso(store.clock.now() + 60_000_000)
+    asked = await client.post("/unfreeze", json={"reason": "out", "scope": "tenant"}, headers=admin)
+    assert (asked.status_code, asked.json()["cleared"]) == (202, [])
+    request = asked.json()["requested"][0]
+    assert (await client.get("/thaw-requests", headers=chief)).json()["items"] == [request]
+    confirm = f"/thaw-requests/{request['id']}/confirm"
+    assert (await client.post(confirm, json={"note": "me too"}, headers=admin)).status_code == 403
+    settled = await client.post(confirm, json={"note": "checked"}, headers=chief)
+    assert [halt["id"] for halt in settled.json()["cleared"]] == [frozen["halt"]["id"]]
+    assert (await client.post(confirm, json={"note": "checked"}, headers=chief)).status_code == 409
+    assert (await client.post("/thaw-requests/x/refuse", json={"note": "no"}, headers=chief)).status_code == 404
+    wrong = {"reason": "fire", "expires_at": "tomorrow"}
+    assert (await client.post("/freeze", json=wrong, headers=chief)).status_code == 422
 
 
 async def test_halts_come_in_pages(client: httpx.AsyncClient, store: Store) -> None:

@@ -13,7 +13,7 @@ from nervio.db.halt import Level
 from nervio.db.sqlite import READERS
 from nervio.kernel.ids import new_id
 from nervio.modules.safety import api as safety
-from nervio.modules.safety.contracts import Scope
+from nervio.modules.safety.contracts.halts import Scope
 from tests.builders import Store, a_store
 
 
@@ -116,7 +116,7 @@ async def test_long_reads_do_not_blind_the_watch(watched: Watched) -> None:
     await asyncio.sleep(0.05)
     try:
         await asyncio.wait_for(watched.watch.refresh(), 1)
-        assert (await safety.get_status(watched.store.database)).active is False
+        assert (await safety.get_status(watched.store.database, watched.store.clock)).active is False
     finally:
         release.set()
         await asyncio.gather(*reads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from nervio.modules.catalog.contracts import (
     Location,
     LocationInput,
     Product,
+    ProductFigures,
     ProductFilter,
     ProductInput,
     ProductOrder,
@@ -88,7 +89,8 @@ async def list_products(
     """
     ctx.require("catalog.read")
     most = min(limit, LONGEST_PAGE)
-    return await ctx.read(lambda c: store.list_products(c, wanted, after, most, order, backwards=backwards))
+    found = await ctx.read(lambda c: store.list_products(c, wanted, after, most, order, backwards=backwards))
+    return found if _may_know_costs(ctx) else [replace(product, cost_minor=None) for product in found]
 
 
 async def get_product(ctx: Ctx, reference: str) -> Product:
@@ -104,7 +106,7 @@ async def get_product(ctx: Ctx, reference: str) -> Product:
     product = await ctx.read(query)
     if product is None:
         raise not_found("product", reference)
-    return product
+    return product if _may_know_costs(ctx) else replace(product, cost_minor=None)
 
 
 async def list_products_by_sku(ctx: Ctx, skus: Iterable[str]) -> dict[str, Product]:
@@ -162,9 +164,25 @@ def read_products(connection: TenantConnection, product_ids: Iterable[str]) -> d
     return {p.id: p for p in store.list_products(connection, ProductFilter(ids=wanted), None, len(wanted))}
 
 
+def read_figures(connection: TenantConnection, product_ids: Iterable[str]) -> dict[str, ProductFigures]:
+    """For the program's own reckoning: today's price and cost of any number of products, by id. Not to be shown to whoever
+    may not know what a product costs."""
+    wanted = sorted(set(product_ids))
+    return store.read_figures(connection, wanted) if wanted else {}
+
+
 def read_locations(connection: TenantConnection) -> dict[str, Location]:
     """For reads of other modules: all locations by id."""
     return {location.id: location for location in store.list_locations(connection)}
+
+
+def _may_know_costs(ctx: Ctx) -> bool:
+    """What a product costs is for those who set its price."""
+    return ctx.permissions is None or "catalog.write" in ctx.permissions
+
+
+def _costs(tenant_id: str, ids: dict[str, str], given: Sequence[ProductInput]) -> list[Row]:
+    return [(tenant_id, ids[p.sku], p.cost_minor) for p in given if p.cost_minor is not None]
 
 
 def _save_products(batch: Batch, command: Command[SaveProducts, ProductsSaved]) -> ProductsSaved:
@@ -217,7 +235,8 @@ def _save_products(batch: Batch, command: Command[SaveProducts, ProductsSaved]) 
         if known is not None:
             replaced.append((tenant_id, product_id))
     codes = [(tenant_id, code, product_id) for code, product_id in code_of.items()]
-    store.write_products(batch.connection, batch.dialect, added, changed, codes, replaced)
+    costs = _costs(tenant_id, ids, given)
+    store.write_products(batch.connection, batch.dialect, added, changed, codes, replaced, costs)
     batch.emit(tenant_id, PRODUCTS_CHANGED, tenant_id, {"ids": list(ids.values())})
     return ProductsSaved(tuple(ids[p.sku] for p in given), len(added), len(changed))
 

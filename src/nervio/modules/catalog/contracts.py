@@ -9,7 +9,8 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Something with a SKU and a price. Services (`tracked` False) have no stock."""
+    """Something with a SKU and a price. Services (`tracked` False) have no stock. `cost_minor` is what a unit costs without
+    tax; None when it is not known, or not the reader's business."""
 
     id: str
     sku: str
@@ -22,11 +23,13 @@ class Product:
     tracked: bool
     by_lot: bool
     active: bool
+    cost_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProductInput:
-    """A product to create or, when the SKU exists, to change. Prices in minor units, tax in basis points."""
+    """A product to create or, when the SKU exists, to change. Prices in minor units, tax in basis points; a cost of None
+    leaves the one that is known as it is."""
 
     sku: str
     name: str
@@ -38,6 +41,18 @@ class ProductInput:
     tracked: bool = True
     by_lot: bool = False
     active: bool = True
+    cost_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFigures:
+    """What margins and discounts are measured against: today's list price and cost of a unit, both in `currency`."""
+
+    sku: str
+    name: str
+    price_minor: int
+    currency: str
+    cost_minor: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ def check_product(product: ProductInput, field: str) -> None:
         raise invalid(
             "invalid_price", f"{field}.price_minor must be between 0 and {LARGEST}.", field=f"{field}.price_minor"
         )
+    if product.cost_minor is not None and not 0 <= product.cost_minor <= LARGEST:
+        path = f"{field}.cost_minor"
+        raise invalid("invalid_cost", f"{path} must be between 0 and {LARGEST}.", field=path)
     if not 0 <= product.tax_rate_bp <= BASIS_POINT_SCALE:
         path = f"{field}.tax_rate_bp"
         raise invalid("invalid_tax_rate", f"{path} must be 0 to 10000 basis points (21 % is 2100).", field=path)

@@ -34,6 +34,7 @@ products = Table(
     Column("by_lot", Boolean, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("updated_at", InstantColumn, nullable=False),
+    Column("cost_minor", BigInteger, nullable=True, comment="of a unit, without tax; NULL: not known"),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "sku"),
     CheckConstraint("price_minor >= 0", name="price"),

@@ -49,6 +49,11 @@ class ProductBody(RequestBody):
     sku: Code = Field(description="The shop's own code; names the product for good.", examples=["YER-500"])
     name: str = Field(min_length=1, max_length=400, pattern=r"^[^\x00]*$", examples=["Yerba mate 500 g"])
     unit_price_minor: Price = Field(0, description="Price of one unit in minor units (cents).", examples=[285000])
+    unit_cost_minor: Price | None = Field(
+        None,
+        description="What a unit costs the shop, without tax. Left out: the one that is known stays.",
+        examples=[190000],
+    )
     currency: Currency | None = Field(None, description="ISO 4217; ARS when left out.", examples=["ARS"])
     tax_rate_bp: int = Field(
         0, ge=0, le=BASIS_POINT_SCALE, description="Tax in basis points: 21 % is 2100.", examples=[2100]
@@ -74,6 +79,7 @@ class ProductBody(RequestBody):
             tracked=self.tracked,
             by_lot=self.by_lot,
             active=self.active,
+            cost_minor=self.unit_cost_minor,
         )
 
 
@@ -125,6 +131,10 @@ class ProductOut(BaseModel):
     category: str = Field(examples=["Almacén"])
     barcodes: list[str] = Field(examples=[["7790387000014"]])
     unit_price_minor: int = Field(description="Price of one unit in minor units of `currency`.", examples=[285000])
+    unit_cost_minor: int | None = Field(
+        description="What a unit costs the shop, without tax; null when it is not known, or to whoever may not set prices.",
+        examples=[190000],
+    )
     currency: str = Field(examples=["ARS"])
     tax_rate_bp: int = Field(description="Tax in basis points: 21 % is 2100.", examples=[2100])
     tracked: bool = Field(description="False for services, which have no stock.")
@@ -141,6 +151,7 @@ class ProductOut(BaseModel):
             category=product.category,
             barcodes=list(product.barcodes),
             unit_price_minor=product.price_minor,
+            unit_cost_minor=product.cost_minor,
             currency=product.currency,
             tax_rate_bp=product.tax_rate_bp,
             tracked=product.tracked,

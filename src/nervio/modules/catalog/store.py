@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Select, and_, delete, func, select
 
-from nervio.db.dialects import Dialect, look_up
+from nervio.db.dialects import Dialect, dialect_of, look_up
 from nervio.db.keyset import read_page
 from nervio.db.tenancy import TenantConnection
 from nervio.db.writes import Insert, Row, Update
@@ -17,6 +17,7 @@ from nervio.modules.catalog.contracts import (
     BY_NAME,
     Location,
     Product,
+    ProductFigures,
     ProductFilter,
     ProductOrder,
     ProductRow,
@@ -131,8 +132,10 @@ def write_products(
     changed: Sequence[Row],
     codes: Sequence[Row],
     replaced: Sequence[Reference],
+    costs: Sequence[Row] = (),
 ) -> None:
-    """Inserts and updates products and replaces the barcodes of `replaced` (tenant, product id)."""
+    """Inserts and updates products, replaces the barcodes of `replaced` (tenant, product id) and sets the costs that are
+    given: (tenant, product id, cost)."""
     rest = (
         "sku",
         "name",
@@ -148,6 +151,7 @@ def write_products(
     )
     dialect.apply(connection, [Insert(products, ("tenant_id", "id", *rest), added)])
     dialect.apply(connection, [Update(products, ("tenant_id", "id"), rest, changed)])
+    dialect.apply(connection, [Update(products, ("tenant_id", "id"), ("cost_minor",), costs)])
     if replaced:
         b = barcodes.c
         k = dialect.rows_table("k", [b.tenant_id, b.product_id])
@@ -185,7 +189,9 @@ def list_products(
     backwards: bool = False,
 ) -> list[Product]:
     """Products in the order given, after a position in it, or the ones just before it when `backwards`."""
-    statement = select(_P.id, *_ROW[:2], _P.category, *_ROW[2:]).where(_P.tenant_id == connection.tenant_id)
+    statement = select(_P.id, *_ROW[:2], _P.category, *_ROW[2:], _P.cost_minor).where(
+        _P.tenant_id == connection.tenant_id
+    )
     for word in fold(wanted.search).split():
         statement = statement.where(_P.search_text.contains(word, autoescape=True))
     if wanted.category:
@@ -212,9 +218,22 @@ def list_products(
             tracked=r.tracked,
             by_lot=r.by_lot,
             active=r.active,
+            cost_minor=r.cost_minor,
         )
         for r in rows
     ]
+
+
+def read_figures(connection: TenantConnection, product_ids: Sequence[str]) -> dict[str, ProductFigures]:
+    """product id → what its margin is measured against, of any number of products."""
+    dialect = dialect_of(connection.untenanted())
+    k = dialect.rows_table("k", [_P.id])
+    # IN, not a join: with the tenant given, SQLite would go through all of its products and look each up among the ids.
+    statement = select(_P.id, _P.sku, _P.name, _P.price_minor, _P.currency, _P.cost_minor).where(
+        _P.tenant_id == connection.tenant_id, _P.id.in_(select(k.c.id))
+    )
+    rows = connection.execute(statement, dialect.rows_parameters("k", [_P.id], [(one,) for one in product_ids]))
+    return {row[0]: ProductFigures(*row[1:]) for row in rows}
 
 
 def find_product_id(connection: TenantConnection, reference: str) -> str | None:

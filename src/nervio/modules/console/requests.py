@@ -14,6 +14,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from nervio.db import halt as halt_state
 from nervio.db.context import Ctx
 from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.time import to_datetime
@@ -34,7 +35,7 @@ from nervio.modules.console.shell import (
 from nervio.modules.identity import api as identity
 from nervio.modules.identity.contracts import LoggedIn, Principal, Role, Tenant
 from nervio.modules.safety.api import HaltWatch
-from nervio.modules.safety.contracts import LEVELS
+from nervio.modules.safety.contracts.halts import LEVELS
 
 HOME = "/console"
 LOGIN = "/console/login"
@@ -193,7 +194,8 @@ async def open_frame(request: Request, permission: str | None = None) -> Frame:
         formats=formats_of(tenant, language_of(request)),
         theme=theme_of(request),
         person=Person(principal.name, role, ctx.permissions or frozenset()),
-        halt=await _halt(request, ctx, tenant),
+        halt=await _halt(request, ctx, tenant, locations, pages().texts[language_of(request)]),
+        halts_seen=seen_of(request, ctx.tenant_id),
         csrf=token_of(principal.session_id),
         location_id=place.id if place else "",
         location_name=place.name if place else "",
@@ -264,17 +266,44 @@ def _chosen(locations: tuple[Location, ...], wanted: str) -> Location | None:
     return next((place for place in in_use if place.id == wanted), in_use[0] if in_use else None)
 
 
-async def _halt(request: Request, ctx: Ctx, tenant: Tenant) -> Halt | None:
-    concerned = [halt for halt in watch_of(request).in_force if halt.tenant_id in (None, ctx.tenant_id)]
+async def _halt(request: Request, ctx: Ctx, tenant: Tenant, locations: tuple[Location, ...], t: Texts) -> Halt | None:
+    concerned = halts_of(request, ctx.tenant_id)
     if not concerned:
         return None
-    worst = max(concerned, key=lambda halt: LEVELS.index(halt.level.value))
+
+    def weight(halt: halt_state.Halt) -> tuple[bool, int]:
+        return halt.module is None and halt.location_id is None, LEVELS.index(halt.level.value)
+
+    worst = max(concerned, key=weight)
     by = worst.activated_by
     try:
         user = await identity.get_user(replace(ctx, permissions=None), by) if len(by) == 36 else None
     except NervioError:
         user = None
-    name = user.name if user is not None else by
+    parts = [tenant.name if worst.tenant_id is not None else t("stop.installation")]
+    if worst.module is not None:
+        key = f"safety.module_{worst.module}"
+        parts.append(t(key) if t.knows(key) else worst.module)
+    if worst.location_id is not None:
+        parts.append(next((place.name for place in locations if place.id == worst.location_id), worst.location_id))
     return Halt(
-        scope=tenant.name, level=worst.level.value, reason=worst.reason, by=name, since=to_datetime(worst.activated_at)
+        scope=" · ".join(parts),
+        level=worst.level.value,
+        reason=worst.reason,
+        by=by if user is None else user.name,
+        since=to_datetime(worst.activated_at),
+        is_part=worst.level.value != LEVELS[-1] or not weight(worst)[0],
+        others=len(concerned) - 1,
     )
+
+
+def halts_of(request: Request, tenant_id: str) -> list[halt_state.Halt]:
+    """The halts in force that concern a shop, in all or in part."""
+    return [halt for halt in watch_of(request).in_force if halt.concerns(tenant_id)]
+
+
+def seen_of(request: Request, tenant_id: str) -> str:
+    """A short text that changes whenever what is in force for a shop does: a new stop, a stage, an end."""
+    halts = halts_of(request, tenant_id)
+    text = "|".join(f"{halt.id} {halt.level_for(tenant_id)}" for halt in halts)
+    return hashlib.sha256(text.encode()).hexdigest()[:12] if halts else ""

@@ -51,8 +51,29 @@ ROOMS = (
     Room("stock", "/console/stock", "stock", "stock.read", "g s", phone=True),
     Room("receipts", "/console/receipts", "receipt", "stock.write", "g r", phone=True),
     Room("journal", "/console/journal", "journal", "ledger.read", "g j"),
+    Room("safety", "/console/safety", "alert", "safety.read", "g e"),
     Room("users", "/console/users", "people", "identity.users.read", "g u"),
 )
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A page of a room that has several; ``name`` gives its label (``safety.tab.<name>``)."""
+
+    name: str
+    path: str
+    permission: str
+
+
+SAFETY_TABS: tuple[Tab, ...] = (
+    Tab("stops", "/console/safety", "safety.read"),
+    Tab("actions", "/console/safety/actions", "safety.read"),
+    Tab("rules", "/console/safety/rules", "safety.rules.read"),
+    Tab("drills", "/console/safety/drills", "safety.read"),
+    Tab("events", "/console/safety/events", "events.read"),
+    Tab("vitals", "/console/safety/vitals", "safety.stop_installation"),
+)
+"""The pages of the nervous system, in the order in which somebody in trouble needs them."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +94,10 @@ class Halt:
     reason: str
     by: str
     since: datetime
+    is_part: bool = False
+    """Whether the rest goes on: it concerns a module or a place, or lets something pass."""
+    others: int = 0
+    """How many more there are."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +111,8 @@ class Shell:
     theme: str = "auto"
     person: Person | None = None
     halt: Halt | None = None
+    halts_seen: str = ""
+    """A short text that changes whenever what is in force does."""
     csrf: str = ""
     location_id: str = ""
     location_name: str = ""
@@ -102,6 +129,10 @@ class Shell:
         if person is None:
             return ()
         return tuple(room for room in ROOMS if not room.permission or room.permission in person.permissions)
+
+    def safety_tabs(self) -> tuple[Tab, ...]:
+        """Return the pages of the nervous system that this person may open."""
+        return tuple(tab for tab in SAFETY_TABS if self.may(tab.permission))
 
     def is_current(self, room: Room) -> bool:
         """Say whether the page belongs to ``room``; the dashboard is only itself, since all paths begin with its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,6 +12,7 @@ from nervio.db.context import Ctx
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.errors import not_found
 from nervio.kernel.ids import is_id
+from nervio.kernel.time import SECOND, Instant
 from nervio.modules.ledger.book import LedgerBook
 from nervio.modules.ledger.contracts import (
     Balance,
@@ -32,6 +33,7 @@ from nervio.modules.ledger.usecases.folding import BalancesFold
 from nervio.modules.ledger.usecases.heads import head_of, read_heads
 from nervio.modules.ledger.usecases.sealing import Sealer
 from nervio.modules.ledger.usecases.signing import Ed25519Signer
+from nervio.ports.probes import Question, Reading
 
 LONGEST_PAGE = 500
 
@@ -104,6 +106,11 @@ def iterate_stock(connection: TenantConnection) -> Iterator[tuple[str, str, str,
     return journal.iterate_stock(connection)
 
 
+def sum_stock(connection: TenantConnection, product_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    """For the stock checker: (account, product) → signed milli-units, over all postings of some products (at most 500)."""
+    return journal.sum_stock(connection, product_ids)
+
+
 def find_postings(batch: Batch, documents: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[Posting]]:
     """For commands that take a deed back: (tenant, document id) → what it moved, in the order in which it was posted."""
     return documents_store.find_postings(batch.connection, batch.dialect, documents) if documents else {}
@@ -141,6 +148,21 @@ async def get_seal(ctx: Ctx) -> SealState:
         return SealState(head, chain.count_unsealed(connection.untenanted(), sealed_to))
 
     return await ctx.read(query)
+
+
+async def read_seal_wait(ctx: Ctx, question: Question) -> list[Reading]:
+    """For the rules of safety: how many seconds the oldest commit without a seal has been waiting, and how many wait. The
+    journal of all tenants is one, so every tenant is told the same."""
+
+    def query(connection: TenantConnection) -> tuple[Instant | None, int]:
+        newest = chain.read_last_block(connection.untenanted())
+        sealed_to = 0 if newest is None else newest.to_position
+        oldest = chain.read_oldest_unsealed(connection.untenanted(), sealed_to)
+        return oldest, 0 if oldest is None else chain.count_unsealed(connection.untenanted(), sealed_to)
+
+    oldest, waiting = await ctx.read(query)
+    seconds = 0 if oldest is None else max(0, question.now - oldest) // SECOND
+    return [Reading("", seconds, figures={"waiting_count": waiting})]
 
 
 async def audit(ctx: Ctx, heads: Iterable[SealedHead] = (), trusted_keys: Collection[bytes] = ()) -> Verification:

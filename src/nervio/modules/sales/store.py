@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, and_, case, func, select
+from sqlalchemy import Column, Connection, Select, Subquery, and_, case, func, select
 
 from nervio.db.dialects import Dialect, look_up
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.ids import is_id
+from nervio.kernel.quantity import UNIT
 from nervio.kernel.time import Instant
 from nervio.modules.sales.contracts import Payment, PaymentKind, SalesPoint, SalesSummary
 from nervio.modules.sales.domain import SoldLine
@@ -227,6 +228,89 @@ def list_points(
         .order_by(slot)
     )
     return [SalesPoint(since + int(row[0]) * interval, int(row[1]), int(row[2])) for row in rows]
+
+
+# -- windows, for the rules of safety: the newest tickets of a span, so that none is ever too many to look at -------------
+
+
+def _newest(connection: TenantConnection, since: Instant, until: Instant, most: int, kind: str | None) -> Subquery:
+    statement = select(_T.id, _T.kind, _T.location_id, _T.currency, _T.total).where(
+        _T.tenant_id == connection.tenant_id, _T.effective_at > since, _T.effective_at <= until
+    )
+    if kind is not None:
+        statement = statement.where(_T.kind == kind)
+    return statement.order_by(_T.effective_at.desc()).limit(most).subquery("newest")
+
+
+def find_oldest(connection: TenantConnection, since: Instant, until: Instant, most: int) -> Instant | None:
+    """The effective time of the oldest of the newest sales of a span; None where there are fewer than that."""
+    statement = (
+        select(_T.effective_at)
+        .where(
+            _T.tenant_id == connection.tenant_id,
+            _T.kind == "sale",
+            _T.effective_at > since,
+            _T.effective_at <= until,
+        )
+        .order_by(_T.effective_at.desc())
+        .limit(1)
+        .offset(most - 1)
+    )
+    return connection.execute(statement).scalar()
+
+
+def sum_sold(
+    connection: TenantConnection, since: Instant, until: Instant, most: int
+) -> list[tuple[str, str, int, int, int, int]]:
+    """(product, currency, money without tax, milli-units, lines, the least money without tax a unit brought) of the newest
+    sales of a span. The least is a whole number of minor units, rounded down."""
+    newest = _newest(connection, since, until, most, "sale")
+    net = _L.total - _L.tax
+    statement = (
+        select(
+            _L.product_id,
+            newest.c.currency,
+            func.sum(net),
+            func.sum(_L.quantity),
+            func.count(),
+            func.min(net * UNIT // _L.quantity),
+        )
+        .join_from(newest, ticket_lines, _L.ticket_id == newest.c.id)
+        .where(_L.tenant_id == connection.tenant_id)
+        .group_by(_L.product_id, newest.c.currency)
+    )
+    return [(r[0], r[1], int(r[2]), int(r[3]), int(r[4]), int(r[5])) for r in connection.execute(statement)]
+
+
+def sum_prices(
+    connection: TenantConnection, since: Instant, until: Instant, most: int
+) -> list[tuple[str, str, str, int, int, int]]:
+    """(location, product, currency, unit price, milli-units, lines) of the newest sales of a span."""
+    newest = _newest(connection, since, until, most, "sale")
+    keys = (newest.c.location_id, _L.product_id, newest.c.currency, _L.unit_price)
+    statement = (
+        select(*keys, func.sum(_L.quantity), func.count())
+        .join_from(newest, ticket_lines, _L.ticket_id == newest.c.id)
+        .where(_L.tenant_id == connection.tenant_id)
+        .group_by(*keys)
+    )
+    return [(r[0], r[1], r[2], r[3], int(r[4]), int(r[5])) for r in connection.execute(statement)]
+
+
+def sum_places(
+    connection: TenantConnection, since: Instant, until: Instant, most: int
+) -> list[tuple[str, str, int, int, int]]:
+    """(location, currency, money taken, money given back, tickets and returns) of the newest of a span."""
+    newest = _newest(connection, since, until, most, None)
+    sale = newest.c.kind == "sale"
+    keys = (newest.c.location_id, newest.c.currency)
+    statement = select(
+        *keys,
+        func.sum(case((sale, newest.c.total), else_=0)),
+        func.sum(case((sale, 0), else_=newest.c.total)),
+        func.count(),
+    ).group_by(*keys)
+    return [(r[0], r[1], int(r[2]), int(r[3]), int(r[4])) for r in connection.execute(statement)]
 
 
 def count_tickets(connection: TenantConnection) -> tuple[int, int]:

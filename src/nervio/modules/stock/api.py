@@ -42,6 +42,7 @@ announce_critical = documents.announce_critical
 check_lot = documents.check_lot
 check_text = documents.check_text
 insufficient = documents.insufficient
+read_available = store.read_available
 
 KINDS: dict[str, Operation[StockDocument, StockRecorded]] = {
     "receipt": documents.RECEIVE,
@@ -393,4 +394,5 @@ __all__ = [
     "check_lot",
     "check_text",
     "insufficient",
+    "read_available",
 ]

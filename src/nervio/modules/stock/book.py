@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Iterable
 
 from nervio.db.batch import Batch, Book
-from nervio.db.writes import Insert, Update
+from nervio.db.writes import Insert, LockedTooFew, Update
 from nervio.kernel.errors import conflict
 from nervio.kernel.quantity import LARGEST, UNIT
 from nervio.modules.identity import api as identity
@@ -45,6 +45,8 @@ class StockBook(Book):
         self.levels: dict[LevelKey, LevelState] = {}
         self.lots: dict[LevelKey, dict[str, LotState]] = {}
         self.holds: dict[HoldKey, HoldRecord] = {}
+        self._wanted_holds: set[HoldKey] = set()
+        self._locked_holds: set[HoldKey] = set()
         self._changed: set[LevelKey] = set()
         self._changed_lots: set[tuple[str, str, str, str]] = set()
         self._stored_lots: set[tuple[str, str, str, str]] = set()
@@ -66,23 +68,25 @@ class StockBook(Book):
         """Declares levels of whose lots only the expiry dates are asked; they are not locked."""
         self._with_dates.update(keys)
 
-    def load_holds(self, batch: Batch, keys: Iterable[HoldKey]) -> None:
-        """Loads and locks holds; called while resolving, because a hold's lines name the levels to declare."""
-        self.holds.update(store.lock_holds(batch.connection, batch.dialect, sorted(set(keys) - self.holds.keys())))
+    def want_holds(self, batch: Batch, keys: Iterable[HoldKey]) -> None:
+        """Declares holds and reads them, because their lines name the levels to declare. They are locked after the levels, with
+        those that a count asks for, and what they have become by then is read again."""
+        found = store.read_holds(batch.connection, batch.dialect, sorted(set(keys) - self.holds.keys()))
+        self.holds.update(found)
+        self._wanted_holds.update(found)
 
     def open(self, batch: Batch) -> None:
-        while True:
-            known = len(self.holds)
-            if self._with_holds:
-                self._load_promising_holds(batch)
-            missing = sorted(self._wanted.keys() - self.levels.keys())
-            if missing:
-                rows = [(*key, self._wanted[key]) for key in missing]
-                self.levels.update(store.lock_levels(batch.connection, batch.dialect, rows))
-            # A hold that was placed before the levels were locked, but after the holds were read, is a hold like any
-            # other: with the levels locked none can be added any more, so the second look is the last.
-            if not self._with_holds or (len(self.holds) == known and not missing):
-                break
+        self._find_promising_holds(batch)
+        self._lock_levels(batch)
+        # A hold that was placed before the levels were locked, but after the holds were read, is a hold like any other: with
+        # the levels locked none can be added any more, so the second look is the last.
+        if self._find_promising_holds(batch):
+            if batch.dialect.locks_rows and self._wanted.keys() - self.levels.keys():
+                raise LockedTooFew  # its other lines are of levels that belong before some that are locked already
+            self._lock_levels(batch)
+        wanted = sorted(self._wanted_holds - self._locked_holds)
+        self.holds.update(store.read_holds(batch.connection, batch.dialect, wanted, lock=True))
+        self._locked_holds.update(wanted)
         if self._with_lots:
             for key, lot in store.lock_lots(batch.connection, batch.dialect, sorted(self._with_lots)):
                 self.lots.setdefault(key, {})[lot.lot] = lot
@@ -263,13 +267,26 @@ class StockBook(Book):
         batch.writes.append(Insert(stock_hold_lines, ("tenant_id", "hold_id", "product_id", "quantity"), lines))
         batch.writes.append(Update(stock_holds, ("tenant_id", "id"), ("state",), settled))
 
-    def _load_promising_holds(self, batch: Batch) -> None:
-        found = store.lock_holds_on(batch.connection, batch.dialect, sorted(self._with_holds))
-        for key, hold in found.items():
-            self.holds.setdefault(key, hold)
+    def _lock_levels(self, batch: Batch) -> None:
+        missing = sorted(self._wanted.keys() - self.levels.keys())
+        if missing:
+            rows = [(*key, self._wanted[key]) for key in missing]
+            found = store.lock_levels(batch.connection, batch.dialect, rows, rows_first=batch.rows_first)
+            self.levels.update(found)
+
+    def _find_promising_holds(self, batch: Batch) -> bool:
+        """Reads the holds that a count may break, and declares them; whether there were any that were not known."""
+        if not self._with_holds:
+            return False
+        promising = store.find_holds_on(batch.connection, batch.dialect, sorted(self._with_holds))
+        self._wanted_holds.update(promising)
+        fresh = store.read_holds(batch.connection, batch.dialect, sorted(set(promising) - self.holds.keys()))
+        self.holds.update(fresh)
+        for (tenant_id, _), hold in fresh.items():
             # A hold that breaks gives back its other lines too.
             for product_id in hold.lines:
-                self._wanted.setdefault((key[0], hold.location_id, product_id), False)
+                self._wanted.setdefault((tenant_id, hold.location_id, product_id), False)
+        return bool(fresh)
 
     def _pick_lots(self, key: LevelKey, quantity: int, today: str, named: str) -> list[tuple[str, int]]:
         lots = self.lots.get(key, {})

@@ -38,6 +38,18 @@ stock_levels = Table(
     sqlite_with_rowid=False,
 )
 
+_has_critical_level = stock_levels.c.critical_level.is_not(None)
+# Rules look at every level that has one, again and again; most have none. No column of it changes with a sale, so that
+# updates of a level stay cheap.
+Index(
+    "ix_stock_levels_critical",
+    stock_levels.c.tenant_id,
+    stock_levels.c.location_id,
+    stock_levels.c.product_id,
+    postgresql_where=_has_critical_level,
+    sqlite_where=_has_critical_level,
+)
+
 stock_lots = Table(
     "stock_lots",
     metadata,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Select, and_, case, func, select
+from sqlalchemy import Connection, FromClause, Select, and_, case, func, select, tuple_
 
-from nervio.db.dialects import Dialect, look_up
+from nervio.db.dialects import Dialect, dialect_of, look_up
 from nervio.db.keyset import read_page
 from nervio.db.tenancy import TenantConnection
-from nervio.db.writes import Insert
+from nervio.db.writes import Insert, RowsFirst
 from nervio.kernel.time import Instant
 from nervio.modules.stock.contracts import HoldState, Lot
 from nervio.modules.stock.domain import HoldKey, HoldRecord, LevelKey, LevelState, LotState
@@ -25,21 +25,30 @@ _LEVEL_KEY = [_L.tenant_id, _L.location_id, _L.product_id]
 
 
 def lock_levels(
-    connection: Connection, dialect: Dialect, wanted: Sequence[tuple[str, str, str, bool]]
+    connection: Connection, dialect: Dialect, wanted: Sequence[tuple[str, str, str, bool]], *, rows_first: bool
 ) -> dict[LevelKey, LevelState]:
     """Locks levels in key order, creating empty ones first where there are none yet.
 
-    `wanted`: (tenant, location, product, whether the location may go negative), sorted.
+    `wanted`: (tenant, location, product, whether the location may go negative), sorted. Whoever makes a row holds it, so
+    that two who each make what the other has locked would wait for ever: all are made before any is locked. That some are
+    missing shows only when the others are locked, and then `RowsFirst` is raised; with `rows_first` it is not.
     """
+    if rows_first:
+        dialect.insert_missing(connection, _empty_levels(wanted))
     found = _read_levels(connection, dialect, [row[:3] for row in wanted])
     missing = [row for row in wanted if row[:3] not in found]
     if missing:
-        rows = [(*row[:3], 0, 0, row[3]) for row in missing]
-        columns = ("tenant_id", "location_id", "product_id", "on_hand", "reserved", "allow_negative")
-        dialect.insert_missing(connection, Insert(stock_levels, columns, rows))
+        if found and dialect.locks_rows:
+            raise RowsFirst
+        dialect.insert_missing(connection, _empty_levels(missing))
         # Read again, not assumed: another process may have created and filled them meanwhile.
         found.update(_read_levels(connection, dialect, [row[:3] for row in missing]))
     return found
+
+
+def _empty_levels(wanted: Sequence[tuple[str, str, str, bool]]) -> Insert:
+    columns = ("tenant_id", "location_id", "product_id", "on_hand", "reserved", "allow_negative")
+    return Insert(stock_levels, columns, [(*row[:3], 0, 0, row[3]) for row in wanted])
 
 
 def lock_lots(connection: Connection, dialect: Dialect, keys: Sequence[LevelKey]) -> list[tuple[LevelKey, LotState]]:
@@ -56,23 +65,26 @@ def read_lot_dates(
     return {(row[0], row[1], row[2], row[3]): row[4] for row in rows}
 
 
-def lock_holds(connection: Connection, dialect: Dialect, keys: Sequence[HoldKey]) -> dict[HoldKey, HoldRecord]:
-    """Locks holds in key order and reads their lines."""
+def read_holds(
+    connection: Connection, dialect: Dialect, keys: Sequence[HoldKey], *, lock: bool = False
+) -> dict[HoldKey, HoldRecord]:
+    """Holds and their lines. With `lock` locked in key order; without it only what never changes is to be relied on."""
     if not keys:
         return {}
     columns = [stock_holds.c.tenant_id, stock_holds.c.id]
     parameters = dialect.rows_parameters("k", columns, keys)
+    statement = _locked_holds(dialect) if lock else _holds_statement(dialect)
     found = {
         (row[0], row[1]): HoldRecord(row[2], HoldState(row[3]), row[4], row[5], row[6])
-        for row in look_up(connection, _holds_statement(dialect), parameters)
+        for row in look_up(connection, statement, parameters)
     }
     for tenant_id, hold_id, product_id, quantity in look_up(connection, _hold_lines_statement(dialect), parameters):
         found[tenant_id, hold_id].lines[product_id] = quantity
     return found
 
 
-def lock_holds_on(connection: Connection, dialect: Dialect, keys: Sequence[LevelKey]) -> dict[HoldKey, HoldRecord]:
-    """Locks the active holds that promise some of the levels."""
+def find_holds_on(connection: Connection, dialect: Dialect, keys: Sequence[LevelKey]) -> list[HoldKey]:
+    """The active holds that promise some of the levels. Locks nothing."""
     h, lines = stock_holds.c, stock_hold_lines.c
     k = dialect.rows_table("k", _LEVEL_KEY)
     rows = connection.execute(
@@ -90,7 +102,7 @@ def lock_holds_on(connection: Connection, dialect: Dialect, keys: Sequence[Level
         ),
         dialect.rows_parameters("k", _LEVEL_KEY, keys),
     )
-    return lock_holds(connection, dialect, sorted((row[0], row[1]) for row in rows))
+    return [(row[0], row[1]) for row in rows]
 
 
 def _read_levels(connection: Connection, dialect: Dialect, keys: Sequence[LevelKey]) -> dict[LevelKey, LevelState]:
@@ -137,12 +149,16 @@ def _locked_lots(dialect: Dialect) -> Select[Any]:
 def _holds_statement(dialect: Dialect) -> Select[Any]:
     c = stock_holds.c
     k = dialect.rows_table("k", [c.tenant_id, c.id])
-    statement = (
+    return (
         select(c.tenant_id, c.id, c.location_id, c.state, c.reference, c.created_at, c.expires_at)
         .join_from(k, stock_holds, and_(c.tenant_id == k.c.tenant_id, c.id == k.c.id))
         .order_by(c.tenant_id, c.id)
     )
-    return dialect.lock(statement, stock_holds)
+
+
+@cache
+def _locked_holds(dialect: Dialect) -> Select[Any]:
+    return dialect.lock(_holds_statement(dialect), stock_holds)
 
 
 @cache
@@ -218,6 +234,65 @@ def count_levels(connection: TenantConnection) -> tuple[int, int]:
     critical = func.sum(case((_L.on_hand - _L.reserved <= _L.critical_level, 1), else_=0))
     row = connection.execute(select(func.count(), critical).where(_L.tenant_id == connection.tenant_id)).one()
     return int(row[0]), int(row[1] or 0)
+
+
+def list_levels_up_to(
+    connection: TenantConnection, percent: int, known: Collection[tuple[str, str]]
+) -> list[tuple[str, str, int, int]]:
+    """(location, product, available, critical level) of levels at or below so many percent of their critical level, the
+    scarcest first, then of the `known` (location, product) that are above it."""
+    available = _L.on_hand - _L.reserved
+    columns = (_L.location_id, _L.product_id, available, _L.critical_level)
+    has_one = _L.critical_level.is_not(None)
+    near = (
+        select(*columns)
+        .where(_L.tenant_id == connection.tenant_id, has_one, 100 * available <= percent * _L.critical_level)
+        .order_by(available - _L.critical_level, _L.location_id, _L.product_id)
+    )
+    found = [(row[0], row[1], row[2], row[3]) for row in connection.execute(near)]
+    missing = sorted(set(known) - {row[:2] for row in found})
+    if missing:
+        dialect = dialect_of(connection.untenanted())
+        k = dialect.rows_table("k", [_L.location_id, _L.product_id])
+        # IN, not a join: with the tenant given, SQLite would go through all of its levels and look each up in the rows.
+        named = select(k.c.location_id, k.c.product_id)
+        above = select(*columns).where(
+            _L.tenant_id == connection.tenant_id, has_one, tuple_(_L.location_id, _L.product_id).in_(named)
+        )
+        parameters = dialect.rows_parameters("k", [_L.location_id, _L.product_id], missing)
+        found += [(row[0], row[1], row[2], row[3]) for row in connection.execute(above, parameters)]
+    return found
+
+
+def read_available(connection: TenantConnection, product_ids: Sequence[str]) -> dict[str, int]:
+    """product id → what is available of it in all locations together."""
+    dialect = dialect_of(connection.untenanted())
+    k = dialect.rows_table("k", [_L.product_id])
+    statement = (
+        select(_L.product_id, func.sum(_L.on_hand - _L.reserved))
+        .where(_L.tenant_id == connection.tenant_id, _L.product_id.in_(select(k.c.product_id)))
+        .group_by(_L.product_id)
+    )
+    rows = connection.execute(statement, dialect.rows_parameters("k", [_L.product_id], [(p,) for p in product_ids]))
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def list_products_after(connection: TenantConnection, after: str, limit: int) -> list[str]:
+    """The products that have a level, by id, after the one given; those of one location after the other would come twice."""
+    statement = select(_L.product_id).distinct().where(_L.tenant_id == connection.tenant_id)
+    if after:
+        statement = statement.where(_L.product_id > after)
+    return [row[0] for row in connection.execute(statement.order_by(_L.product_id).limit(limit))]
+
+
+def read_levels_of(
+    connection: TenantConnection, product_ids: Sequence[str]
+) -> dict[tuple[str, str], tuple[int, int, bool]]:
+    """(location, product) → (on hand, reserved, whether it may go negative) of some products."""
+    statement = select(_L.location_id, _L.product_id, _L.on_hand, _L.reserved, _L.allow_negative).where(
+        _L.tenant_id == connection.tenant_id, _L.product_id.in_(product_ids)
+    )
+    return {(row[0], row[1]): (row[2], row[3], row[4]) for row in connection.execute(statement)}
 
 
 def list_lots(connection: TenantConnection, product_id: str) -> list[Lot]:

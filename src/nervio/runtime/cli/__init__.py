@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from nervio.runtime.cli import keeping, ledger, operating, serving, showing, stopping
+from nervio.runtime.cli import events, keeping, ledger, operating, serving, showing, stopping, stressing
 from nervio.runtime.cli.output import ending_well
 
 EXIT_CODES = """
@@ -26,11 +26,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for part in (serving, operating, stopping, keeping, showing):
+for part in (serving, operating, stopping, keeping, showing, stressing):
     part.add_to(app)
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(events.app, name="events")
 app.add_typer(operating.users, name="user")
 app.add_typer(operating.tenants, name="tenant")
+app.add_typer(operating.alerts, name="alerts")
 
 
 def main() -> None:

@@ -33,11 +33,11 @@ def verify(
     settings = _settings()
     key = find_seal_key(settings.data_dir)
     trusted = [] if key is None else [ledger.make_signer(key).public_key]
-    saved = heads_path(settings) if heads is None else heads
+    saved = ledger.read_heads(heads_path(settings) if heads is None else heads)
 
     def work(connection: Any) -> Any:
         if export is None:
-            return ledger.verify(connection, ledger.read_heads(saved), trusted)
+            return ledger.verify(connection, saved, trusted)
         with export.open("rb") as lines:
             return ledger.verify_export(connection, lines, trusted)
 

@@ -1,4 +1,4 @@
-"""`nervio demo`, `nervio user …` and `nervio tenant …`: work on a shop, through the running server where there is one."""
+"""`nervio demo`, `nervio user …`, `nervio tenant …` and `nervio alerts …`: work on a shop, through the running server where there is one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nervio.runtime.cli.output import Exit, JsonFlag, console, errors, show, sho
 DEMO_EMAIL = "demo@nervio.local"
 
 users = typer.Typer(help="People who may log in.", no_args_is_help=True)
+alerts = typer.Typer(help="Alerts and where they go.", no_args_is_help=True)
 tenants = typer.Typer(help="Shops of this installation.", no_args_is_help=True)
 
 Tenant = Annotated[str, typer.Option(help="The shop, by its slug; the first one when left out.")]
@@ -25,7 +26,7 @@ def demo(
     as_json: JsonFlag = False,
 ) -> None:
     """Load a demo shop through the real write path and check every invariant. Running it twice changes nothing."""
-    report = _perform("demo", {"shop": shop, "days": days}, as_json=as_json)
+    report = perform_for_person("demo", {"shop": shop, "days": days}, as_json=as_json)
     sound = report["oversold"] == 0 and report["ledger_balanced"] and report["seal_verified"]
 
     def human() -> None:
@@ -47,21 +48,23 @@ def create_user(
     as_json: JsonFlag = False,
 ) -> None:
     """Create a user; the password is made up and shown once."""
-    made = _perform("create-user", {"tenant": tenant, "email": email, "name": name, "roles": role}, as_json=as_json)
+    made = perform_for_person(
+        "create-user", {"tenant": tenant, "email": email, "name": name, "roles": role}, as_json=as_json
+    )
     show(as_json, made, lambda: _show_password(made))
 
 
 @users.command("reset-password")
 def reset_password(email: str, tenant: Tenant = "", as_json: JsonFlag = False) -> None:
     """Give a user a new password, shown once; their sessions end."""
-    made = _perform("reset-password", {"tenant": tenant, "email": email}, as_json=as_json)
+    made = perform_for_person("reset-password", {"tenant": tenant, "email": email}, as_json=as_json)
     show(as_json, made, lambda: _show_password(made))
 
 
 @users.command("list")
 def list_users(tenant: Tenant = "", as_json: JsonFlag = False) -> None:
     """List the users of a shop."""
-    found = _perform("list-users", {"tenant": tenant}, as_json=as_json)
+    found = perform_for_person("list-users", {"tenant": tenant}, as_json=as_json)
     rows = [(u["email"], u["name"], " ".join(u["roles"]), "" if u["active"] else "off") for u in found["users"]]
     show(as_json, found, lambda: show_table(("email", "name", "roles", ""), rows))
 
@@ -76,11 +79,28 @@ def create_tenant(
 ) -> None:
     """Create a shop with its first administrator, whose password is shown once."""
     given = {"slug": slug, "name": name, "currency": currency, "admin_email": admin_email, "admin_name": admin_email}
-    made = _perform("create-tenant", given, as_json=as_json)
+    made = perform_for_person("create-tenant", given, as_json=as_json)
     show(as_json, made, lambda: _show_password({"email": admin_email, **made}))
 
 
-def _perform(name: str, arguments: Mapping[str, Any], *, as_json: bool) -> dict[str, Any]:
+@alerts.command("test")
+def try_alerts(tenant: Tenant = "", as_json: JsonFlag = False) -> None:
+    """Send a TestAlert to every destination of a shop and say whether it arrived."""
+    report = perform_for_person("test-alert", {"tenant": tenant}, as_json=as_json)
+    rows = [(one["name"], one["kind"], one["state"] or "-", one["words"]) for one in report["destinations"]]
+
+    def human() -> None:
+        show_table(("destination", "kind", "state", "words"), rows)
+        console.print("It arrived everywhere." if arrived else "It did not arrive everywhere: see above.")
+
+    arrived = bool(report["sent"]) and not report["failed"] and not report["waiting"]
+    show(as_json, report, human)
+    if not arrived:
+        raise SystemExit(int(Exit.FOUND))
+
+
+def perform_for_person(name: str, arguments: Mapping[str, Any], *, as_json: bool) -> dict[str, Any]:
+    """The result of an operation, with a bar on the terminal while it works."""
     from nervio.runtime import server
     from nervio.runtime.logs import set_up_logs
     from nervio.runtime.operations import perform
@@ -121,7 +141,7 @@ def _show_demo_login(shop: str) -> None:
     slug = SHOPS[shop].slug
     given = {"tenant": slug, "email": DEMO_EMAIL, "name": "Demo", "roles": ["admin"]}
     try:
-        _show_password(_perform("create-user", given, as_json=False))
+        _show_password(perform_for_person("create-user", given, as_json=False))
     except NervioError as refusal:
         if refusal.kind is not Kind.CONFLICT:
             raise

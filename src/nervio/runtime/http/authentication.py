@@ -17,7 +17,17 @@ from nervio.runtime.http.problems import respond_error
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # Asked by machines and balancers all the time, and the same for everybody.
-_ANONYMOUS = frozenset({"/health", "/api/health", "/api/health/database", "/metrics", "/openapi.json"})
+_ANONYMOUS = frozenset(
+    {
+        "/health",
+        "/api/health",
+        "/api/health/database",
+        "/api/health/redis",
+        "/api/health/nats",
+        "/metrics",
+        "/openapi.json",
+    }
+)
 # The operator route has a token of its own.
 _ANONYMOUS_PREFIXES = ("/static/", "/docs", "/operator/")
 

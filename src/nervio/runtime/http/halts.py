@@ -21,6 +21,9 @@ _REACHABLE_PREFIXES = (
     "/console/stop",
     "/console/halt",
     "/console/stream",
+    "/console/safety",
+    # What is ordered outside is seen, and pausing works, while everything stands still.
+    "/api/safety/actions",
 )
 STOPPED_PAGE = "/console/stopped"
 
@@ -50,7 +53,7 @@ class RefuseWhileHalted:
         if self._has_stopped_page and wants_page(scope):
             await self._app({**scope, "path": STOPPED_PAGE, "raw_path": STOPPED_PAGE.encode()}, receive, send)
             return
-        await respond_error(scope, halt.as_error())(scope, receive, send)
+        await respond_error(scope, halt.as_error(state.get("request_id")))(scope, receive, send)
 
 
 def is_reachable(path: str) -> bool:

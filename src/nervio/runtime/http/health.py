@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,14 @@ from nervio.db.outbox import last_position
 
 CHECK_SECONDS = 2.0
 
+Ping = Callable[[], Awaitable[None]]
+"""Raises where the server does not answer."""
+
 
 class Check(BaseModel):
     """One thing the process needs."""
 
-    status: str = Field(description="`ok` or `failed`.")
+    status: str = Field(description="`ok`, `failed`, or `not_configured` where no address was given.")
     milliseconds: float = Field(description="How long the check took.")
     detail: str | None = Field(None, description="What is wrong, where something is.")
 
@@ -29,8 +32,12 @@ class Check(BaseModel):
 class Health(BaseModel):
     """The state of this process."""
 
-    status: str = Field(description="`ok`, `failed` or `stopping`; the last two come with 503.")
+    status: str = Field(
+        description="`ok`; `degraded` while Redis or NATS is away: events wait in the database and everything goes on, so "
+        "no balancer has a reason to send callers elsewhere; `failed` or `stopping`, which come with 503."
+    )
     version: str
+    environment: str = Field(description="`development`, `test` or `production`.")
     uptime_seconds: float
     roles: list[str] = Field(description="What this process does.")
     checks: dict[str, Check]
@@ -50,6 +57,7 @@ class Liveness:
     version: str
     backend: str
     roles: tuple[str, ...] = ()
+    environment: str = "development"
     started: float = 0.0
     stopping: bool = False
 
@@ -75,24 +83,43 @@ async def check_database(database: Database) -> tuple[Check, int | None]:
     return Check(status="ok", milliseconds=_since(started), detail=None), position
 
 
-def health_router(database: Callable[[], Database], liveness: Liveness) -> APIRouter:
-    """The routes that say how this process is."""
+async def check_service(ping: Ping) -> Check:
+    """Whether a server beside the database answers, within `CHECK_SECONDS`."""
+    started = time.perf_counter()
+    try:
+        await asyncio.wait_for(ping(), CHECK_SECONDS)
+    except TimeoutError:
+        return Check(status="failed", milliseconds=_since(started), detail=f"no answer within {CHECK_SECONDS} s")
+    except Exception as error:  # noqa: BLE001 (whatever it is, the server does not answer)
+        return Check(status="failed", milliseconds=_since(started), detail=type(error).__name__)
+    return Check(status="ok", milliseconds=_since(started), detail=None)
+
+
+def health_router(
+    database: Callable[[], Database], liveness: Liveness, services: Mapping[str, Ping] | None = None
+) -> APIRouter:
+    """The routes that say how this process is. `services` are the servers beside the database that are configured."""
+    pings = services or {}
     router = APIRouter(tags=["health"])
     failed: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "Failed or stopping."}}
 
     @router.get("/health", responses=failed, summary="State of this process")
     @router.get("/api/health", responses=failed, summary="State of this process")
     async def health(response: Response) -> Health:
-        check, _ = await check_database(database())
+        asked = asyncio.gather(*map(check_service, pings.values()))
+        (check, _), others = await asyncio.gather(check_database(database()), asked)
         status = "stopping" if liveness.stopping else check.status
         if status != "ok":
             response.status_code = 503
+        elif any(other.status != "ok" for other in others):
+            status = "degraded"
         return Health(
             status=status,
             version=liveness.version,
+            environment=liveness.environment,
             uptime_seconds=round(time.monotonic() - liveness.started, 1),
             roles=list(liveness.roles),
-            checks={"database": check},
+            checks={"database": check, **dict(zip(pings, others, strict=True))},
         )
 
     @router.get(
@@ -106,6 +133,24 @@ def health_router(database: Callable[[], Database], liveness: Liveness) -> APIRo
             response.status_code = 503
         return DatabaseHealth(**check.model_dump(), backend=liveness.backend, position=position)
 
+    def add_service(name: str, title: str) -> None:
+        @router.get(
+            f"/api/health/{name}",
+            responses={503: {"model": Check, "description": f"{title} does not answer."}},
+            summary=f"State of {title}",
+            operation_id=f"{name}_health",
+        )
+        async def service_health(response: Response) -> Check:
+            ping = pings.get(name)
+            if ping is None:
+                return Check(status="not_configured", milliseconds=0.0, detail=None)
+            check = await check_service(ping)
+            if check.status != "ok":
+                response.status_code = 503
+            return check
+
+    add_service("redis", "Redis")
+    add_service("nats", "NATS")
     return router
 
 

@@ -70,7 +70,10 @@ class Authenticator:
     def context(self, principal: Principal) -> Ctx:
         """The context in which the principal's requests run."""
         permissions = self.permissions_of(principal.roles)
-        return Ctx(principal.tenant_id, principal.actor_id, self._database, self._clock, permissions)
+        is_person = principal.kind is PrincipalKind.USER
+        return Ctx(
+            principal.tenant_id, principal.actor_id, self._database, self._clock, permissions, is_person=is_person
+        )
 
     async def authenticate(
         self, *, authorization: str | None = None, api_key: str | None = None, session_token: str | None = None

@@ -104,6 +104,14 @@ def read_commits(connection: Connection, after: int, limit: int) -> list[CommitR
     return list(map(CommitRow._make, connection.execute(statement)))
 
 
+def read_oldest_unsealed(connection: Connection, sealed_to: int) -> Instant | None:
+    """When the oldest commit was recorded that no block covers, numbered or not; None when all are covered."""
+    numbered = select(_C.recorded_at).where(_C.position > sealed_to).order_by(_C.position).limit(1)
+    unnumbered = select(_C.recorded_at).where(_C.position.is_(None)).order_by(_C.seq).limit(1)
+    found = [connection.execute(statement).scalar() for statement in (numbered, unnumbered)]
+    return min((at for at in found if at is not None), default=None)
+
+
 def read_commits_below(connection: Connection, position: int, limit: int) -> list[CommitRow]:
     """Commits before a position."""
     statement = select(*_COMMIT).where(_C.position < position).limit(limit)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 
 from nervio.db.keyset import read_page
 from nervio.db.tables import commits
@@ -120,6 +120,21 @@ def iterate_stock(connection: TenantConnection) -> Iterator[tuple[str, str, str,
             yield credit, asset, lot, -amount
         if debit.startswith(STOCK_PREFIX):
             yield debit, asset, lot, amount
+
+
+def sum_stock(connection: TenantConnection, product_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    """(account, product) → signed milli-units, added up over all postings of some products."""
+    rows: Iterable[Any] = connection.execute(
+        select(_P.debit, _P.credit, _P.asset, func.sum(_P.amount))
+        .where(_P.tenant_id == connection.tenant_id, _P.asset.in_(product_ids))
+        .group_by(_P.debit, _P.credit, _P.asset)
+    )
+    sums: dict[tuple[str, str], int] = {}
+    for debit, credit, asset, amount in rows:
+        for account, sign in ((debit, 1), (credit, -1)):
+            if account.startswith(STOCK_PREFIX):
+                sums[account, asset] = sums.get((account, asset), 0) + sign * int(amount)
+    return sums
 
 
 def _entries() -> Select[Any]:

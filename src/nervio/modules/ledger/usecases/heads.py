@@ -58,17 +58,29 @@ class HeadsFile:
 
 
 def read_heads(path: Path) -> Iterator[SealedHead]:
-    """Every head of a file, in the order in which they were saved; none where there is no file.
+    """Every head that the file holds at the moment of the call, in the order in which they were saved; none where there is
+    no file.
 
-    Raises `invalid` at a line that is not a head, unless it is the last and half-written.
+    Call it before the database is read: a head is saved after its block was committed, so what is in the file by then is
+    in the database too. One that a sealer adds meanwhile would stand for a block that the reader cannot see.
+
+    Raises `invalid`, when it comes to it, at a line that is not a head, unless it is the last and half-written.
     """
     try:
-        file = path.open("rb")
+        size = path.stat().st_size
     except FileNotFoundError:
+        size = 0
+    return _heads_within(path, size)
+
+
+def _heads_within(path: Path, size: int) -> Iterator[SealedHead]:
+    if not size:
         return
-    with file:
+    with path.open("rb") as file:
+        read = 0
         for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
+            read += len(line)
+            if read > size or not line.endswith(b"\n"):
                 return
             try:
                 head = parse_head(line)

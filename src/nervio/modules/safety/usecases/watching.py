@@ -13,16 +13,23 @@ import logging
 import math
 from collections.abc import Sequence
 
+from sqlalchemy import Connection
+
 from nervio.db import halt as halt_state
 from nervio.db.database import Database
 from nervio.db.halt import Halt, Level
 from nervio.kernel.ids import NIL
+from nervio.kernel.time import SECOND
+from nervio.modules.safety.store import drills as store
 from nervio.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 0.5
 LEASE_SECONDS = 2.0
+ACKNOWLEDGE_SECONDS = 10.0
+"""How often a process says that it is there, when the stops do not change."""
+FORGET_SECONDS = 24 * 3600
 LOST = "The database could not be read; whether a stop is in force is unknown."
 
 
@@ -33,9 +40,12 @@ class HaltWatch:
     on PostgreSQL (by notification; the poll stays the truth) and within `REFRESH_SECONDS` on SQLite.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, process_id: str | None = None) -> None:
         self._database = database
         self._clock = clock
+        self._process_id = process_id
+        self._acknowledging: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
         self._active: Sequence[Halt] = ()
         self._renewed = -math.inf
         self._wake = asyncio.Event()
@@ -49,14 +59,22 @@ class HaltWatch:
         self._database.on_stop_notice(self.wake)
         await self._try_to_refresh()
         self._task = asyncio.create_task(self._refresh_forever(), name="nervio-halt-watch")
+        if self._process_id is not None:
+            work = self._acknowledge_forever(self._process_id)
+            self._acknowledging = asyncio.create_task(work, name="nervio-halt-acknowledgements")
 
     async def stop(self) -> None:
         """Ends the reading. What was known runs out with its lease."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        for task in (self._acknowledging, self._task):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        if self._acknowledging is not None and self._process_id is not None and not self._is_lost():
+            process_id = self._process_id
+            with contextlib.suppress(Exception):  # whoever asks for it waits a little longer
+                await self._database.bookkeep("halt_seen", lambda c: store.forget_watchers(c, 0, process_id))
+        self._task = self._acknowledging = None
 
     def wake(self) -> None:
         """Asks for a refresh now; for callers on the event loop."""
@@ -68,12 +86,18 @@ class HaltWatch:
             # Counted from before the question was sent: the answer may have been on its way for as long as it took.
             asked = self._clock.monotonic()
             async with asyncio.timeout(LEASE_SECONDS):
-                found = await self._database.read_reserved(halt_state.read_active)
+                found = await self._database.read_reserved(self._read)
             self._renewed = asked
-        if found != self._active:
-            self._active = found
+        is_news = found != self._active
+        # Equal ones are kept too: they know the time at which they were read, and so whose turn it is in a thaw.
+        self._active = found
+        if is_news:
+            self._news.set()
             async with self._changed:
                 self._changed.notify_all()
+
+    def _read(self, connection: Connection) -> Sequence[Halt]:
+        return halt_state.read_active(connection, self._clock.now())
 
     async def wait_for_change(self) -> None:
         """Returns when the halts in force have changed. For live streams."""
@@ -82,8 +106,8 @@ class HaltWatch:
 
     @property
     def in_force(self) -> Sequence[Halt]:
-        """The halts in force, the oldest first; after a lost lease one that covers everything."""
-        return [self._unknown()] if self._is_lost() else self._active
+        """The halts in force, the oldest first, drills left out; after a lost lease one that covers everything."""
+        return [self._unknown()] if self._is_lost() else [halt for halt in self._active if not halt.is_drill]
 
     def find_blocking_read(self, tenant_id: str | None) -> Halt | None:
         """The halt that forbids this tenant even to read, which is what every request outside the stop's own paths asks."""
@@ -95,7 +119,7 @@ class HaltWatch:
         """The halt that forbids a module to dispatch work or to act outside for a tenant. A halt of one location does:
         such an act names none."""
         for halt in self.in_force:
-            if halt.tenant_id in (None, tenant_id) and halt.module in (None, module):
+            if halt.concerns(tenant_id) and halt.module in (None, module):
                 return halt
         return None
 
@@ -112,6 +136,27 @@ class HaltWatch:
                     await self._wake.wait()
             self._wake.clear()
             await self._try_to_refresh()
+
+    async def _acknowledge_forever(self, process_id: str) -> None:
+        """Writes down what this process holds for in force, so that a stop can be seen to have reached everybody. Beside the
+        reading and never in its way: on a busy store a write takes longer than the lease."""
+
+        def write(connection: Connection) -> None:
+            now = halt_state.read_clock(connection, self._clock.now())
+            store.acknowledge(connection, process_id, [halt.id for halt in self._active], now)
+            store.forget_watchers(connection, now - FORGET_SECONDS * SECOND)
+
+        while True:
+            self._news.clear()
+            try:
+                await self._database.bookkeep("halt_seen", write)
+            except Exception as error:  # noqa: BLE001 (the next one says as much)
+                log.info("halts_not_acknowledged", extra={"error": str(error) or type(error).__name__})
+                await asyncio.sleep(REFRESH_SECONDS)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+                    await self._news.wait()
 
     async def _try_to_refresh(self) -> None:
         try:

@@ -102,7 +102,7 @@ def _place(batch: Batch, command: Command[PlaceHold, HoldSettled]) -> HoldSettle
 
 def _resolve_settle(batch: Batch, commands: Sequence[Command[SettleHold, HoldSettled]]) -> None:
     book = batch.book(StockBook)
-    book.load_holds(batch, [(c.tenant_id, c.body.hold_id) for c in commands])
+    book.want_holds(batch, [(c.tenant_id, c.body.hold_id) for c in commands])
     held = {(key[0], product) for key, hold in book.holds.items() for product in hold.lines}
     products = catalog.find_products(batch, held)
     for command in commands:

@@ -14,10 +14,10 @@ from typing import Any
 from nervio.events.sales import RETURN_RECORDED, SALE_RECORDED
 from nervio.events.stock import HOLD_SETTLED, STOCK_BECAME_CRITICAL, STOCK_MOVED
 from nervio.kernel.errors import NervioError
-from nervio.modules.console.requests import Frame, watch_of
+from nervio.modules.console.requests import Frame, seen_of, watch_of
 from nervio.modules.console.rooms.dashboard.figures import find_day, read_figures
 from nervio.modules.identity import api as identity
-from nervio.ports.bus import Bus, Event
+from nervio.ports.bus import EVERYTHING, Bus, Event
 
 REGIONS = {
     SALE_RECORDED: ("chart", "recent"),
@@ -27,6 +27,9 @@ REGIONS = {
     HOLD_SETTLED: ("levels", "holds"),
 }
 """Which parts of pages a fact makes old."""
+
+EVENT_REGIONS = ("events", "event-figures", "letters")
+"""Parts of the page of events, which any fact makes old."""
 
 GATHER_SECONDS = 1.0
 """A busy till sells many times a second; nobody reads that fast."""
@@ -50,37 +53,41 @@ class Stream:
 
     async def events(self) -> AsyncIterator[str]:
         """The stream, until the session ends, the browser goes away or the program ends."""
-        unsubscribe = [self._bus.subscribe(kind, self._hear) for kind in REGIONS]
+        unsubscribe = [self._bus.subscribe(EVERYTHING, self._hear)]
+        watching: asyncio.Task[None] | None = None
         try:
-            frozen = self._is_frozen()
-            yield _event("halt", {"frozen": frozen})
-            silent = 0.0
+            watching = asyncio.create_task(self._watch_stops())
+            seen = self._seen()
+            yield _event("halt", {"frozen": bool(seen), "seen": seen})
+            time = asyncio.get_running_loop().time
+            quiet_until, heartbeat_at = 0.0, time() + HEARTBEAT_SECONDS
             while not self._is_ending():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._something.wait()
-                if self._is_frozen() != frozen:
-                    frozen = not frozen
-                    yield _event("halt", {"frozen": frozen})
-                if self._something.is_set():
+                if self._seen() != seen:
+                    seen = self._seen()
+                    yield _event("halt", {"frozen": bool(seen), "seen": seen})
+                self._something.clear()
+                if self._changed and time() >= quiet_until:
                     async for text in self._news():
                         yield text
-                    await asyncio.sleep(GATHER_SECONDS)
-                    silent += GATHER_SECONDS
-                silent += LOOK_SECONDS
-                if silent >= HEARTBEAT_SECONDS:
-                    silent = 0.0
+                    quiet_until = time() + GATHER_SECONDS
+                if time() >= heartbeat_at:
+                    heartbeat_at = time() + HEARTBEAT_SECONDS
                     if not await self._is_signed_in():
                         return
                     yield ": still here\n\n"
         finally:
+            if watching is not None:
+                watching.cancel()
             for end in unsubscribe:
                 end()
 
     async def _hear(self, event: Event) -> None:
         if event.tenant_id != self._frame.ctx.tenant_id:
             return
-        self._changed.update(REGIONS[event.type])
+        self._changed.update((*REGIONS.get(event.type, ()), *EVENT_REGIONS))
         self._has_sold = self._has_sold or event.type in {SALE_RECORDED, RETURN_RECORDED}
         self._something.set()
 
@@ -88,7 +95,6 @@ class Stream:
         regions, has_sold = sorted(self._changed), self._has_sold
         self._changed.clear()
         self._has_sold = False
-        self._something.clear()
         if has_sold and self._frame.may("sales.read"):
             # The next fact brings the figures again; a store that is away for a moment is no reason to end the stream.
             with contextlib.suppress(NervioError):
@@ -105,9 +111,14 @@ class Stream:
             "average_today": formats.money(now.average_minor),
         }
 
-    def _is_frozen(self) -> bool:
-        tenant_id = self._frame.ctx.tenant_id
-        return any(halt.tenant_id in (None, tenant_id) for halt in watch_of(self._frame.request).in_force)
+    async def _watch_stops(self) -> None:
+        """A stop does not wait for the next look."""
+        while True:
+            await watch_of(self._frame.request).wait_for_change()
+            self._something.set()
+
+    def _seen(self) -> str:
+        return seen_of(self._frame.request, self._frame.ctx.tenant_id)
 
     def _is_ending(self) -> bool:
         return self._liveness is not None and bool(self._liveness.stopping)

@@ -32,7 +32,7 @@ COLUMNS = (
     Column("price", "col.price", numeric=True, sortable=True),
     Column("available", "col.available", numeric=True),
 )
-FIELD_OF = {"price_minor": "price", "tax_rate_bp": "tax"}
+FIELD_OF = {"price_minor": "price", "cost_minor": "cost", "tax_rate_bp": "tax"}
 """Fields of the use case → those of the form, where they differ."""
 
 router = page_router()
@@ -49,6 +49,7 @@ class Edit:
     barcodes: str = ""
     category: str = ""
     price: str = ""
+    cost: str = ""
     tax: str = ""
     critical: str = ""
     by_lot: bool = False
@@ -122,12 +123,15 @@ async def _save_critical(frame: Frame, sku: str, critical: int | None) -> None:
 def _checked(frame: Frame, edit: Edit, known: Product | None) -> tuple[ProductInput | None, int | None]:
     t, formats = frame.t, frame.formats
     price = read_money(edit.price, formats)
+    cost = read_money(edit.cost, formats) if edit.cost else None
     tax = read_figure(edit.tax or "0", TAX_DIGITS, formats.number(0, "0")[1])
     critical = read_quantity(edit.critical, formats) if edit.critical else None
     if not edit.name:
         edit.errors["name"] = t("problem.missing")
     if price is None or price < 0:
         edit.errors["price"] = t("problem.amount")
+    if edit.cost and (cost is None or cost < 0):
+        edit.errors["cost"] = t("problem.amount")
     if tax is None or not 0 <= tax <= 10_000:
         edit.errors["tax"] = t("problem.percent")
     if edit.critical and (critical is None or critical < 0):
@@ -145,6 +149,7 @@ def _checked(frame: Frame, edit: Edit, known: Product | None) -> tuple[ProductIn
         tracked=True if known is None else known.tracked,
         by_lot=edit.by_lot if known is None else known.by_lot,
         active=edit.active,
+        cost_minor=cost,
     )
     return given, critical
 
@@ -156,6 +161,7 @@ def _typed(form: FormData, sku: str) -> Edit:
         barcodes=text_of(form, "barcodes"),
         category=text_of(form, "category", 400),
         price=text_of(form, "price", 40),
+        cost=text_of(form, "cost", 40),
         tax=text_of(form, "tax", 40),
         critical=text_of(form, "critical", 40),
         by_lot="by_lot" in form,
@@ -173,6 +179,7 @@ async def _stored(frame: Frame, product: Product) -> Edit:
         barcodes=" ".join(product.barcodes),
         category=product.category,
         price=type_money(product.price_minor, formats),
+        cost="" if product.cost_minor is None else type_money(product.cost_minor, formats),
         tax=formats.number(whole, fraction),
         critical="" if critical is None else type_quantity(critical, formats),
         by_lot=product.by_lot,

@@ -14,9 +14,10 @@ from nervio.kernel.time import to_datetime
 from nervio.modules.console.answers import page_router
 from nervio.modules.console.requests import HOME, Frame, name_of, open_frame, redirect, text_of, watch_of
 from nervio.modules.safety import api as safety
-from nervio.modules.safety.contracts import Pending, Scope
+from nervio.modules.safety.contracts.halts import Pending, Scope
 
 STOPPED = "/console/stopped"
+PANEL = "/console/safety"
 
 router = page_router()
 
@@ -73,11 +74,12 @@ async def resume(request: Request, halt_id: str) -> Response:
     await _see(request)
     if isinstance(answer, Pending):
         raise NervioError(Kind.UNAVAILABLE, "stop_pending", answer.detail)
-    return redirect(STOPPED)
+    # What goes in stages or waits for a second person is followed on the panel.
+    return redirect(PANEL if answer.thawing or answer.requested else STOPPED)
 
 
 def _in_force(frame: Frame) -> list[Halt]:
-    return [halt for halt in watch_of(frame.request).in_force if halt.tenant_id in (None, frame.ctx.tenant_id)]
+    return [halt for halt in watch_of(frame.request).in_force if halt.concerns(frame.ctx.tenant_id)]
 
 
 async def _page(frame: Frame, halts: list[Halt], *, error: str = "", status: int = 200) -> Response:

@@ -5,6 +5,7 @@ import "./hotkeys.js";
 import "./keypad.js";
 import "./prefs.js";
 import "./stop.js";
+import "./countdown.js";
 import "./swap.js";
 import "./palette.js";
 import * as live from "./live.js";

@@ -3,7 +3,7 @@
 // closes, the lock passes on and so does the duty.
 //
 // Events from the server: `figures` {key: text} fills every [data-live="key"]; `refresh` {regions: [id]} loads those parts
-// of the page again; `halt` {frozen} says that the shop stopped or goes on.
+// of the page again (those marked `data-again` are loaded again all the time); `halt` {frozen} says that the shop stopped or goes on.
 import { swap } from "./swap.js";
 import { toast } from "./toast.js";
 import { t } from "./text.js";
@@ -32,16 +32,17 @@ function receive(message) {
   } else if (message.name === "refresh") {
     for (const id of message.data.regions) if (document.getElementById(id)) due.add(id);
   } else if (message.name === "halt") {
-    onHalt(message.data.frozen);
+    onHalt(message.data.frozen, message.data.seen);
   }
   if (message.name) document.dispatchEvent(new CustomEvent(`live:${message.name}`, { detail: message.data }));
 }
 
 // A page that was drawn before the stop must not look as if it could still sell.
-function onHalt(frozen) {
+function onHalt(frozen, seen) {
   const drawn = document.documentElement.dataset.halted === "true";
-  if (frozen === drawn) return;
-  toast(t(frozen ? "stopped_now" : "resumed_now"), frozen ? "error" : "info");
+  if (frozen === drawn && seen === document.documentElement.dataset.halts) return;
+  document.documentElement.dataset.halts = seen;
+  if (frozen !== drawn) toast(t(frozen ? "stopped_now" : "resumed_now"), frozen ? "error" : "info");
   document.documentElement.dataset.halted = String(frozen);
   const light = document.querySelector("#stop-light");
   if (frozen && light) light.dataset.state = "stop";
@@ -88,6 +89,7 @@ export function start() {
     if (document.hidden || document.querySelector("dialog[open]")) return;
     const ids = [...due];
     due.clear();
+    for (const { id } of document.querySelectorAll("[data-again]")) await swap(location.href, id, { push: false, quiet: true });
     for (const id of ids) await swap(location.href, id, { push: false });
   }, REFRESH_MS);
 }

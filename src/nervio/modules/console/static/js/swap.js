@@ -9,13 +9,14 @@ const TYPING_MS = 220;
 const current = new Map();
 let typing = 0;
 
-/** Load `url` and put its element `id` in the place of ours. Of several calls for one element only the last counts. */
-export async function swap(url, id, { push = true } = {}) {
+/** Load `url` and put its element `id` in the place of ours. Of several calls for one element only the last counts. A
+ * `quiet` one shows neither that it is under way nor that it failed: it comes again by itself. */
+export async function swap(url, id, { push = true, quiet = false } = {}) {
   current.get(id)?.abort();
   const mine = new AbortController();
   current.set(id, mine);
   const old = document.getElementById(id);
-  old?.setAttribute("aria-busy", "true");
+  if (!quiet) old?.setAttribute("aria-busy", "true");
   try {
     const reply = await fetch(url, { signal: mine.signal, headers: { "X-Nervio-Swap": id }, credentials: "same-origin" });
     if (reply.redirected && new URL(reply.url).pathname !== new URL(url, location).pathname) {
@@ -30,7 +31,7 @@ export async function swap(url, id, { push = true } = {}) {
     replace(document.getElementById(id), document.adoptNode(fresh));
     if (push) history.pushState({ swap: id }, "", url);
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (error.name === "AbortError" || quiet) return;
     old?.removeAttribute("aria-busy");
     toast(t("swap_failed"), "error");
   }

@@ -1,0 +1,1 @@
+"""Orders to advertising campaigns, the accounts they run on, and alerts."""

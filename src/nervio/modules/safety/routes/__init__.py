@@ -1,0 +1,1 @@
+"""The HTTP routes of safety, one file a concern: the emergency endpoints (`halts`)."""

@@ -1,0 +1,87 @@
+"""`python -m tests.simulation [--seed N] [--mutant NAME] [--seconds S] [--seeds N] [--json]`
+
+Plays seeds until a promise breaks or the time is over. Prints the seed that failed, the promise and the end of its trace, and
+exits with 1; with 0 where nothing broke. `--seed N` alone plays that one and no other. A mutant is planted in a copy of
+the package first.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.simulation import planting
+from tests.simulation.mutants import MUTANTS
+
+TRACE_LINES = 60
+_PLANTED = "NERVIO_SIMULATION_PLANTED"
+
+
+def main(line: Sequence[str]) -> int:
+    """Plays; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="the first seed; without --seconds and --seeds the only one")
+    parser.add_argument("--seeds", type=int, help="play at most so many")
+    parser.add_argument(
+        "--seconds", type=float, help="begin no further seed after so many seconds of processor time (default 60)"
+    )
+    parser.add_argument("--mutant", choices=sorted(MUTANTS), help="plant a known race first")
+    parser.add_argument("--trace", type=int, default=TRACE_LINES, help="how many lines of the trace to print")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(line)
+    if os.environ.get("PYTHONHASHSEED") != "0" or (arguments.mutant and os.environ.get(_PLANTED) != arguments.mutant):
+        return _again(line, arguments.mutant)
+    return _play(arguments)
+
+
+def _again(line: Sequence[str], mutant: str | None) -> int:
+    """Once more, with sets in one order and the race in place: both must be so before Python begins."""
+    os.environ[_PLANTED] = mutant or ""
+    done = planting.run("tests.simulation", line, mutant)
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    return done.returncode
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    from tests.simulation.searching import search  # late: only now the package is the one with the race in it
+
+    only = arguments.seed is not None and arguments.seconds is None and arguments.seeds is None
+    first = arguments.seed if arguments.seed is not None else time.time_ns() % 10**9
+    found = search(first, arguments.seconds or 60.0, arguments.mutant, 1 if only else arguments.seeds)
+    failed = found.failed
+    if arguments.json:
+        told: dict[str, object] = {
+            "mutant": found.mutant,
+            "first_seed": first,
+            "seeds": found.stories,
+            "steps": found.steps,
+            "verdicts": found.judged,
+            "cpu_seconds": round(found.cpu_seconds, 3),
+            "faults": dict(sorted(found.faults.items())),
+            "found": failed is not None,
+        }
+        if failed is not None and failed.failure is not None:
+            told |= {"seed": failed.seed, "trace_hash": failed.trace_hash, "promise": failed.failure.promise}
+            told |= {"detail": failed.failure.detail}
+        _say(json.dumps(told))
+    elif failed is None:
+        _say(f"{found.stories} seeds from {first}, {found.judged} verdicts, {found.cpu_seconds:.1f} s: nothing broke")
+    else:
+        assert failed.failure is not None
+        _say("\n".join(failed.trace[-arguments.trace :]))
+        planted = f" --mutant {found.mutant}" if found.mutant else ""
+        _say(f"\nbroken: {failed.failure.promise}\n        {failed.failure.detail}")
+        _say(f"seed {failed.seed}, trace {failed.trace_hash}, {failed.steps} steps, {found.cpu_seconds:.1f} s")
+        _say(f"again:  python -m tests.simulation --seed {failed.seed}{planted}")
+    return 0 if failed is None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
