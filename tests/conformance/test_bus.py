@@ -272,6 +272,28 @@ async def test_publishing_goes_on_only_where_the_transport_was_left(shared: Tran
     await first.publish_all([an_event(1002)])
 
 
+@pytest.mark.parametrize("new", [0, 1, 700])
+async def test_a_publisher_that_begins_long_before_the_end_gets_past_it(
+    shared: Transport, journal: Journal, new: int
+) -> None:
+    # Who takes over from a killed relay begins at its last mark, and much of what comes after it is in the transport already.
+    events = [an_event(n, f"key-{n % 7}") for n in range(1, 1001 + new)]
+    await publish(shared.bus(), *events[:1000])
+    successor = shared.bus()
+    for _ in range(3):
+        try:
+            await publish(successor, *events)
+            break
+        except BusChanged:
+            continue
+    else:
+        pytest.fail("it never gets past what is there")
+    await publish(successor, an_event(5000, "after"))
+    successor.subscribe("*", noting(journal, "reader"), journal.group())
+    await journal.until(lambda: 5000 in journal.positions())
+    await journal.until(lambda: len(set(journal.positions())) == len(events) + 1)
+
+
 async def test_a_closed_bus_takes_nothing(transport: Transport) -> None:
     bus = transport.bus()
     await publish(bus, an_event(1))

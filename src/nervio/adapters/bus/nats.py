@@ -125,22 +125,24 @@ class NatsBus:
         if end is None:
             raise BusChanged("where the stream ends is not known yet")
         if self._one_by_one:
-            # Duplicates take no sequence, so the chain cannot be told beforehand. One after another is in order too.
+            # Duplicates take no sequence, so the chain cannot be told beforehand. One after another is in order too, and the
+            # first that is new says that what follows is new as well.
             for event in part:
-                (answer,) = await session.publish([self._message(event, None)])
+                (answer,) = await session.publish([self._message(event, end)])
                 _check(answer)
-            self._one_by_one = False
-            return
-        answers = await session.publish([self._message(event, end + n) for n, event in enumerate(part)])
-        self._one_by_one = any(answer.get("duplicate") for answer in answers)
-        for answer in answers:
-            _check(answer)
-        self._end = end + len(part)
+                if not answer.get("duplicate"):
+                    end, self._one_by_one = end + 1, False
+        else:
+            answers = await session.publish([self._message(event, end + n) for n, event in enumerate(part)])
+            fresh = [answer for answer in answers if not answer.get("duplicate")]
+            self._one_by_one = len(fresh) < len(answers)
+            for answer in answers:
+                _check(answer)
+            end += len(fresh)
+        self._end = end
 
-    def _message(self, event: Event, behind: int | None) -> tuple[str, bytes, dict[str, str]]:
-        headers = {"Nats-Msg-Id": event.id}
-        if behind is not None:
-            headers["Nats-Expected-Last-Sequence"] = str(behind)
+    def _message(self, event: Event, behind: int) -> tuple[str, bytes, dict[str, str]]:
+        headers = {"Nats-Msg-Id": event.id, "Nats-Expected-Last-Sequence": str(behind)}
         return f"{self._name}.events.{event.type}", msgspec.json.encode(event), headers
 
     # -- listening ----------------------------------------------------------------------------------------------------
