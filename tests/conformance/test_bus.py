@@ -315,7 +315,7 @@ async def test_what_was_read_in_an_answer_that_got_lost_is_claimed_by_the_same_r
         name = publisher._stream  # type: ignore[attr-defined]
         await reader._client.xadd(name, {"event": "not ours at all"})
         taken = await reader._client.xreadgroup("test.handler", reader._owner, {name: ">"}, count=10)
-        reader._members["test.handler"].must_claim = True
+        reader._subscriptions.members["test.handler"].must_claim = True
         await publish(publisher, an_event(3))
         await journal.until(lambda: len(journal.handled) == 3)
         assert journal.positions() == [1, 2, 3], taken

@@ -1,13 +1,9 @@
 """Waking each other and the mirror for old clients: the same of every adapter, and what Redis may do without harm."""
 
 import asyncio
-import contextlib
 import json
 import logging
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,57 +16,25 @@ from nervio.modules.safety import api as safety
 from nervio.ports.halt import HaltNotices
 from nervio.runtime.halting import HaltMirror
 from tests.builders import Store, a_store
+from tests.redis_server import OwnRedis
 
 KEY = "nervio:emergency"
 QUIET = {"active": False, "activated_at": None, "activated_by": None, "reason": None}
 
 
-@dataclass
-class OwnRedis:
-    """A server of the test's own, that may be stopped and flushed."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    async def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--save", "", "--dir", str(self.folder)]
-        self.process = await asyncio.to_thread(subprocess.Popen, command, stdout=subprocess.DEVNULL)
-        async with asyncio.timeout(10), Redis.from_url(self.url) as client:
-            while True:
-                with contextlib.suppress(Exception):
-                    await client.ping()
-                    return
-                await asyncio.sleep(0.02)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    async def mirror(self) -> dict[str, object] | None:
-        """What an old client finds."""
-        async with Redis.from_url(self.url) as client:
-            found = await client.get(KEY)
-        return None if found is None else json.loads(found)
-
-    async def flush(self) -> None:
-        async with Redis.from_url(self.url) as client:
-            await client.flushall()
-
-
 @pytest.fixture
-def own_redis(tmp_path: Path, free_port: int) -> Iterator[OwnRedis]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("there is no redis-server here")
-    server = OwnRedis(tmp_path, free_port)
+def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
+    """Not started yet."""
+    server = OwnRedis(tmp_path)
     yield server
-    server.stop()
+    server.kill()
+
+
+async def mirror_in(server: OwnRedis) -> dict[str, object] | None:
+    """What an old client finds."""
+    async with Redis.from_url(server.url) as client:
+        found = await client.get(KEY)
+    return None if found is None else json.loads(found)
 
 
 @pytest.fixture
@@ -102,9 +66,9 @@ async def test_in_process_a_ring_is_heard_and_the_picture_kept() -> None:
 
 @pytest.mark.services("redis")
 async def test_over_redis_another_process_hears_the_ring(own_redis: OwnRedis) -> None:
-    await own_redis.start()
+    own_redis.start()
     await rung(RedisHaltNotices(own_redis.url, KEY))
-    assert await own_redis.mirror() == QUIET
+    assert await mirror_in(own_redis) == QUIET
     here, there, heard = RedisHaltNotices(own_redis.url, KEY), RedisHaltNotices(own_redis.url, KEY), asyncio.Event()
     there.on_notice(heard.set)
     await there.start()
@@ -119,7 +83,7 @@ async def test_over_redis_another_process_hears_the_ring(own_redis: OwnRedis) ->
 @pytest.mark.services("redis")
 async def test_closing_ends_at_whatever_step_the_listener_is(own_redis: OwnRedis) -> None:
     """redis-py may swallow a cancellation that meets it while it connects; a shutdown hung there once."""
-    await own_redis.start()
+    own_redis.start()
     for steps in range(60):
         notices = RedisHaltNotices(own_redis.url, KEY)
         await notices.start()
@@ -143,10 +107,10 @@ async def test_a_redis_that_is_away_is_told_in_the_log_and_found_again(
     assert heard.is_set(), "this process needs no Redis"
     assert caplog.text.count("halt_mirror_away") == 1
     heard.clear()
-    await own_redis.start()
+    own_redis.start()
     await until(heard)  # by the listener, once it has found the server
     await notices.show(QUIET)
-    assert await own_redis.mirror() == QUIET
+    assert await mirror_in(own_redis) == QUIET
     assert "halt_notices_away" in caplog.text
     assert "halt_notices_back" in caplog.text
     assert "halt_mirror_back" in caplog.text
@@ -155,7 +119,7 @@ async def test_a_redis_that_is_away_is_told_in_the_log_and_found_again(
 
 @pytest.mark.services("redis")
 async def test_the_mirror_follows_every_change_and_heals_after_a_flush(own_redis: OwnRedis, store: Store) -> None:
-    await own_redis.start()
+    own_redis.start()
     notices = RedisHaltNotices(own_redis.url, KEY)
     watch = safety.HaltWatch(store.database, store.clock)
     await watch.refresh()
@@ -170,7 +134,7 @@ async def test_the_mirror_follows_every_change_and_heals_after_a_flush(own_redis
     async def shows(active: bool) -> dict[str, object]:
         async with asyncio.timeout(5):
             while True:
-                found = await own_redis.mirror()
+                found = await mirror_in(own_redis)
                 if found is not None and found["active"] is active:
                     return found
                 await asyncio.sleep(0.01)
@@ -181,7 +145,7 @@ async def test_the_mirror_follows_every_change_and_heals_after_a_flush(own_redis
     stopped = await shows(active=True)
     assert stopped.keys() == QUIET.keys()
     assert (stopped["reason"], stopped["activated_by"]) == ("fire", "tester")
-    await own_redis.flush()
+    assert own_redis.say("FLUSHALL") == "+OK"
     assert await shows(active=True) == stopped
     async with Redis.from_url(own_redis.url) as liar:
         await liar.set(KEY, json.dumps(QUIET))

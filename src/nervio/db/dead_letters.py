@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
+from nervio.db.outbox import event_of
 from nervio.db.tables import dead_letters
 from nervio.kernel.ids import new_id
 from nervio.kernel.time import SECOND, Instant
@@ -101,16 +102,7 @@ def _letters(connection: Connection, statement: Select[Any]) -> list[KeptLetter]
         KeptLetter(
             id=row.id,
             handler=row.handler,
-            event=Event(
-                id=row.event_id,
-                type=row.type,
-                tenant_id=row.tenant_id,
-                key=row.key,
-                position=row.position,
-                n=row.n,
-                recorded_at=row.recorded_at,
-                payload=json.loads(row.payload),
-            ),
+            event=event_of(row, row.event_id),
             reason=row.reason,
             attempts=row.attempts,
             first_at=row.first_at,

@@ -88,20 +88,22 @@ def take_replay(connection: Connection, name: str, token: int) -> int | None:
     return position
 
 
+def event_of(row: Any, event_id: str) -> Event:
+    """The event that a row holds, its own columns named as the event's."""
+    return Event(
+        id=event_id,
+        type=row.type,
+        tenant_id=row.tenant_id,
+        key=row.key,
+        position=row.position,
+        n=row.n,
+        recorded_at=row.recorded_at,
+        payload=json.loads(row.payload),
+    )
+
+
 def _events(rows: Iterable[Any]) -> list[Event]:
-    return [
-        Event(
-            id=row.id,
-            type=row.type,
-            tenant_id=row.tenant_id,
-            key=row.key,
-            position=row.position,
-            n=row.n,
-            recorded_at=row.recorded_at,
-            payload=json.loads(row.payload),
-        )
-        for row in rows
-    ]
+    return [event_of(row, row.id) for row in rows]
 
 
 def last_position(connection: Connection) -> int:

@@ -29,8 +29,9 @@ from nats.js.kv import KeyValue
 
 from nervio.adapters.bus.delivery import WINDOW, KeyedDelivery
 from nervio.adapters.bus.nats_session import ANSWER_SECONDS, Session, ping
+from nervio.adapters.bus.subscriptions import Subscriptions
 from nervio.kernel.ids import new_id
-from nervio.ports.bus import EVERYTHING, BusChanged, Event, Group, Handler
+from nervio.ports.bus import BusChanged, Event, Group, Handler
 
 __all__ = ["NatsBus", "ping"]
 
@@ -75,8 +76,7 @@ class NatsBus:
         self._stream, self._bucket = f"{name}_events", f"{name}_readers"
         self._keep_seconds = keep_seconds
         self._owner = new_id()
-        self._listeners: dict[str, list[Handler]] = {}
-        self._members: dict[str, _Membership] = {}
+        self._subscriptions = Subscriptions(_Membership)
         self._session: Session | None = None
         self._connecting = asyncio.Lock()
         self._end: int | None = None
@@ -149,25 +149,7 @@ class NatsBus:
 
     def subscribe(self, channel: str, handler: Handler, group: Group | None = None) -> Callable[[], None]:
         """Adds a handler and begins to read; returns the function that removes it."""
-        if group is None:
-            listeners = self._listeners.setdefault(channel, [])
-            listeners.append(handler)
-        else:
-            member = self._members.setdefault(group.name, _Membership(group))
-            member.delivery.handlers[channel] = handler
-
-        def unsubscribe() -> None:
-            if group is None:
-                with contextlib.suppress(ValueError):
-                    self._listeners[channel].remove(handler)
-                return
-            left = self._members.get(group.name)
-            if left is not None:
-                left.delivery.handlers.pop(channel, None)
-                if not left.delivery.handlers:
-                    del self._members[group.name]
-                    left.delivery.abandon()
-
+        unsubscribe = self._subscriptions.add(channel, handler, group)
         self._wake.set()
         if self._tender is None:
             self._tender = asyncio.create_task(self._tend_on(), name="nervio-nats-reader")
@@ -175,7 +157,7 @@ class NatsBus:
 
     def settled(self, group: str) -> int | None:
         """What this process has settled, while it leads the group."""
-        member = self._members.get(group)
+        member = self._subscriptions.members.get(group)
         return member.delivery.settled if member is not None and member.consumer is not None else None
 
     def is_heard(self) -> bool:
@@ -191,14 +173,14 @@ class NatsBus:
             await asyncio.wait([self._tender], timeout=1.0)
             self._tender.cancel()
             await asyncio.wait([self._tender], timeout=ANSWER_SECONDS)
-        for member in self._members.values():
+        for member in self._subscriptions.members.values():
             await member.delivery.close()
         session, self._session = self._session, None
         if session is None:
             return
         with contextlib.suppress(*_LOST):
             async with asyncio.timeout(1.0):
-                for name, member in self._members.items():
+                for name, member in self._subscriptions.members.items():
                     await self._acknowledge(session, member)
                     if member.revision is not None and session.leases is not None:
                         await session.leases.delete(name, last=member.revision)
@@ -218,7 +200,7 @@ class NatsBus:
                 await session.close()
                 raise
             self._session = session
-            for member in self._members.values():
+            for member in self._subscriptions.members.values():
                 # What the server still sends goes to the connection that is gone.
                 member.consumer, member.revision, member.asked, member.renew_at = None, None, 0, 0.0
             return session
@@ -273,9 +255,9 @@ class NatsBus:
                 await asyncio.sleep(wait)
 
     async def _tend(self, session: Session) -> None:
-        if not session.is_listening and any(self._listeners.values()):
+        if not session.is_listening and self._subscriptions.has_listeners:
             await session.listen(f"{self._name}.events.>", self._tell)
-        for name, member in list(self._members.items()):
+        for name, member in list(self._subscriptions.members.items()):
             await self._acknowledge(session, member)
             if not await self._leads(session, name, member):
                 continue
@@ -387,12 +369,7 @@ class NatsBus:
             del member.acks[: len(part)]
 
     async def _tell(self, message: Msg) -> None:
-        event = msgspec.json.decode(message.data, type=Event)
-        for listener in [*self._listeners.get(event.type, ()), *self._listeners.get(EVERYTHING, ())]:
-            try:
-                await listener(event)
-            except Exception:
-                log.exception("listener_failed", extra={"event_type": event.type})
+        await self._subscriptions.tell(msgspec.json.decode(message.data, type=Event))
 
 
 def _check(answer: dict[str, Any]) -> None:

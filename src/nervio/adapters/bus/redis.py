@@ -26,8 +26,9 @@ from redis.exceptions import RedisError
 
 from nervio.adapters.bus.delivery import KeyedDelivery
 from nervio.adapters.bus.redis_scripts import APPEND, LET_GO, READ
+from nervio.adapters.bus.subscriptions import Subscriptions
 from nervio.kernel.ids import new_id
-from nervio.ports.bus import EVERYTHING, BusChanged, Event, Group, Handler
+from nervio.ports.bus import BusChanged, Event, Group, Handler
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +90,7 @@ class RedisBus:
         self._stream = f"{name}:events"
         self._owner = new_id()
         self._keep_seconds = keep_seconds
-        self._listeners: dict[str, list[Handler]] = {}
-        self._members: dict[str, _Membership] = {}
+        self._subscriptions = Subscriptions(_Membership)
         self._end: str | None = None
         self._heard: str | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -138,25 +138,7 @@ class RedisBus:
 
     def subscribe(self, channel: str, handler: Handler, group: Group | None = None) -> Callable[[], None]:
         """Adds a handler and begins to read; returns the function that removes it."""
-        if group is None:
-            listeners = self._listeners.setdefault(channel, [])
-            listeners.append(handler)
-        else:
-            member = self._members.setdefault(group.name, _Membership(group))
-            member.delivery.handlers[channel] = handler
-
-        def unsubscribe() -> None:
-            if group is None:
-                with contextlib.suppress(ValueError):
-                    self._listeners[channel].remove(handler)
-                return
-            left = self._members.get(group.name)
-            if left is not None:
-                left.delivery.handlers.pop(channel, None)
-                if not left.delivery.handlers:
-                    del self._members[group.name]
-                    left.delivery.abandon()
-
+        unsubscribe = self._subscriptions.add(channel, handler, group)
         if self._reader is None:
             self._reader = asyncio.create_task(self._read_on(), name="nervio-redis-reader")
             self._acker = asyncio.create_task(self._acknowledge_on(), name="nervio-redis-acker")
@@ -164,7 +146,7 @@ class RedisBus:
 
     def settled(self, group: str) -> int | None:
         """What this process has settled, while it leads the group."""
-        member = self._members.get(group)
+        member = self._subscriptions.members.get(group)
         return member.delivery.settled if member is not None and member.leads else None
 
     def is_heard(self) -> bool:
@@ -180,12 +162,12 @@ class RedisBus:
         if tasks:
             # Not simply awaited: a cancellation may end inside redis-py as a broken connection, and then `_closed` counts.
             await asyncio.wait(tasks, timeout=ANSWER_SECONDS)
-        for member in self._members.values():
+        for member in self._subscriptions.members.values():
             await member.delivery.close()
         with contextlib.suppress(*_LOST):
             async with asyncio.timeout(1.0):
                 await self._acknowledge()
-                for name, member in self._members.items():
+                for name, member in self._subscriptions.members.items():
                     if member.leads:
                         await _answer(self._client.eval(LET_GO, 1, self._lease(name), self._owner))
         for client in (self._client, self._waiting_client):
@@ -203,7 +185,7 @@ class RedisBus:
                     log.info("bus_is_back", extra={"bus": "redis"})
                 pause = 0.0
             except Exception as error:  # noqa: BLE001 (a reader that ended would be silence without a cause)
-                for member in self._members.values():
+                for member in self._subscriptions.members.values():
                     member.must_claim = True
                 pause = min(max(FIRST_PAUSE_SECONDS, pause * 2), LONGEST_PAUSE_SECONDS)
                 wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 (no secret)
@@ -221,19 +203,19 @@ class RedisBus:
         """Groups first, then whatever is new for listeners; waits there when nobody has more to do."""
         if self._heard is None:
             self._heard = await self._last_id()
-        for name, member in list(self._members.items()):
+        for name, member in list(self._subscriptions.members.items()):
             await self._serve(name, member)
-        is_busy = any(member.leads and member.has_more for member in self._members.values())
+        is_busy = any(member.leads and member.has_more for member in self._subscriptions.members.values())
         block = None if is_busy else int(BLOCK_SECONDS * 1000)
         found: Any = await self._waiting_client.xread({self._stream: self._heard}, count=READ_AT_ONCE, block=block)
         entries = _entries_of(found)
         for entry_id, fields in entries:
             self._heard = entry_id
-            event = _find_event(fields) if any(self._listeners.values()) else None
+            event = _find_event(fields) if self._subscriptions.has_listeners else None
             if event is not None:
-                await self._tell(event)
+                await self._subscriptions.tell(event)
         if is_busy and not entries:
-            full = [m.delivery.room for m in self._members.values() if m.leads and not m.delivery.free]
+            full = [m.delivery.room for m in self._subscriptions.members.values() if m.leads and not m.delivery.free]
             for room in full:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.05):
@@ -241,13 +223,6 @@ class RedisBus:
         if asyncio.get_running_loop().time() >= self._trim_at:
             self._trim_at = asyncio.get_running_loop().time() + TRIM_SECONDS
             await self._trim()
-
-    async def _tell(self, event: Event) -> None:
-        for listener in [*self._listeners.get(event.type, ()), *self._listeners.get(EVERYTHING, ())]:
-            try:
-                await listener(event)
-            except Exception:
-                log.exception("listener_failed", extra={"event_type": event.type})
 
     async def _serve(self, name: str, member: _Membership) -> None:
         room = min(member.delivery.free, READ_AT_ONCE)
@@ -314,7 +289,7 @@ class RedisBus:
                 self._acks.set()
 
     async def _acknowledge(self) -> None:
-        for name, member in list(self._members.items()):
+        for name, member in list(self._subscriptions.members.items()):
             ids = member.settled[:READ_AT_ONCE]
             if not ids:
                 continue

@@ -25,7 +25,7 @@ from nervio.modules.safety.schemas.actions import (
 )
 from nervio.web.access import needs
 from nervio.web.bodies import in_terms_of
-from nervio.web.pages import Page, decode_cursor, encode_cursor
+from nervio.web.pages import Page, decode_cursor, decode_moment, page_of
 from nervio.web.problems import refusals
 from nervio.web.request import CurrentCtx, Cursor, IdempotencyKey, Limit
 from nervio.web.values import ID_PATTERN
@@ -60,13 +60,8 @@ async def list_actions(
     now = ctx.clock.now()
     if unconfirmed:
         return Page(items=[ActionReply.of(one, now) for one in await api.list_unconfirmed(ctx)], next_cursor=None)
-    before = _position(cursor)
-    found = await api.list_actions(ctx, states=state, before=before, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[ActionReply.of(one, now) for one in found[:limit]],
-        next_cursor=None if last is None else encode_cursor(last.created_at, last.id),
-    )
+    found = await api.list_actions(ctx, states=state, before=decode_moment(cursor), limit=limit + 1)
+    return page_of(found, limit, lambda one: ActionReply.of(one, now), lambda one: (one.created_at, one.id))
 
 
 @router.post(
@@ -162,11 +157,7 @@ async def list_campaigns(ctx: CurrentCtx, limit: Limit = 50, cursor: Cursor = No
             raise invalid("invalid_cursor", "cursor must be the next_cursor of the page before.", field="cursor")
         after = name, campaign_id
     found = await api.list_campaigns(ctx, after=after, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[CampaignReply.of(one) for one in found[:limit]],
-        next_cursor=None if last is None else encode_cursor(last.name, last.id),
-    )
+    return page_of(found, limit, CampaignReply.of, lambda one: (one.name, one.id))
 
 
 @router.post(
@@ -245,12 +236,3 @@ async def _save_campaign(
         return CampaignReply.of(await api.save_campaign(ctx, body.to_command(campaign_id), key))
     except NervioError as error:
         raise in_terms_of(error, _CAMPAIGN_NAMES) from None
-
-
-def _position(cursor: str | None) -> tuple[int, str] | None:
-    if cursor is None:
-        return None
-    at, action_id = decode_cursor(cursor, int, str)
-    if not is_id(action_id) or not 0 <= at < 2**63:
-        raise invalid("invalid_cursor", "cursor must be the next_cursor of the page before.", field="cursor")
-    return at, action_id

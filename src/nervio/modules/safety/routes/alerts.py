@@ -8,8 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 
 from nervio.db.context import Ctx
-from nervio.kernel.errors import Kind, invalid
-from nervio.kernel.ids import is_id
+from nervio.kernel.errors import Kind
 from nervio.modules.identity import api as identity
 from nervio.modules.safety.api import alerts as api
 from nervio.modules.safety.schemas.alerts import (
@@ -20,7 +19,7 @@ from nervio.modules.safety.schemas.alerts import (
     DestinationRequest,
 )
 from nervio.web.access import needs
-from nervio.web.pages import Page, decode_cursor, encode_cursor
+from nervio.web.pages import Page, decode_moment, page_of
 from nervio.web.problems import refusals
 from nervio.web.request import CurrentCtx, Cursor, IdempotencyKey, Limit
 from nervio.web.values import ID_PATTERN
@@ -41,19 +40,10 @@ async def list_alerts(
     acknowledged: Annotated[bool | None, Query(description="Only those seen, or only those not seen yet.")] = None,
 ) -> Page[AlertReply]:
     """The last raised first, in the shop's language."""
-    before: tuple[int, str] | None = None
-    if cursor is not None:
-        at, alert_id = decode_cursor(cursor, int, str)
-        if not is_id(alert_id) or not 0 <= at < 2**63:
-            raise invalid("invalid_cursor", "cursor must be the next_cursor of the page before.", field="cursor")
-        before = at, alert_id
+    before = decode_moment(cursor)
     tenant = await identity.get_current_tenant(replace(ctx, permissions=None))
     found = await api.list_alerts(ctx, acknowledged=acknowledged, before=before, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[AlertReply.of(one, tenant.language) for one in found[:limit]],
-        next_cursor=None if last is None else encode_cursor(last.last_at, last.id),
-    )
+    return page_of(found, limit, lambda one: AlertReply.of(one, tenant.language), lambda one: (one.last_at, one.id))
 
 
 @router.post(

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from nervio.kernel.errors import invalid
-from nervio.kernel.ids import is_id
 from nervio.kernel.time import parse_iso
 from nervio.modules.safety.api import halts as api
 from nervio.modules.safety.contracts.halts import Pending
@@ -21,7 +19,7 @@ from nervio.modules.safety.schemas.halts import (
     ThawedReply,
     UnfreezeRequest,
 )
-from nervio.web.pages import Page, decode_cursor, encode_cursor
+from nervio.web.pages import Page, decode_moment, page_of
 from nervio.web.request import CurrentCtx, Cursor, Limit
 
 router = APIRouter(prefix="/api/admin/emergency", tags=["emergency"])
@@ -93,18 +91,8 @@ async def list_halts(
     active: Annotated[bool | None, Query(description="Only those in force, or only those that are over.")] = None,
 ) -> Page[HaltReply]:
     """The newest first."""
-    before: tuple[int, str] | None = None
-    if cursor is not None:
-        at, halt_id = decode_cursor(cursor, int, str)
-        if not is_id(halt_id) or not 0 <= at < 2**63:
-            raise invalid("invalid_cursor", "cursor must be the next_cursor of the page before.", field="cursor")
-        before = at, halt_id
-    found = await api.list_halts(ctx, active=active, before=before, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[HaltReply.of(halt) for halt in found[:limit]],
-        next_cursor=None if last is None else encode_cursor(last.activated_at, last.id),
-    )
+    found = await api.list_halts(ctx, active=active, before=decode_moment(cursor), limit=limit + 1)
+    return page_of(found, limit, HaltReply.of, lambda one: (one.activated_at, one.id))
 
 
 def watch_of(request: Request) -> api.HaltWatch:

@@ -8,13 +8,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from nervio.db.context import Ctx
-from nervio.kernel.errors import NervioError, invalid
-from nervio.kernel.ids import is_id
+from nervio.kernel.errors import NervioError
 from nervio.modules.identity import api as identity
 from nervio.modules.safety.api import rules as api
 from nervio.modules.safety.schemas.rules import RuleReply, RuleRequest, RulesReply, StandingReply, TripReply
 from nervio.web.access import needs
-from nervio.web.pages import Page, decode_cursor, encode_cursor
+from nervio.web.pages import Page, decode_moment, page_of
 from nervio.web.request import CurrentCtx, Cursor, IdempotencyKey, Limit
 
 router = APIRouter(prefix="/api/safety/rules", tags=["safety"])
@@ -57,18 +56,11 @@ async def list_trips(
     ] = None,
 ) -> Page[TripReply]:
     """The newest first, in shadow too."""
-    before: tuple[int, str] | None = None
-    if cursor is not None:
-        at, trip_id = decode_cursor(cursor, int, str)
-        if not is_id(trip_id) or not 0 <= at < 2**63:
-            raise invalid("invalid_cursor", "cursor must be the next_cursor of the page before.", field="cursor")
-        before = at, trip_id
+    before = decode_moment(cursor)
     spoken, currency = await _words(ctx, language)
     found = await api.list_trips(ctx, rule=rule, tripped=tripped, before=before, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[TripReply.of(trip, spoken, currency) for trip in found[:limit]],
-        next_cursor=None if last is None else encode_cursor(last.tripped_at, last.id),
+    return page_of(
+        found, limit, lambda trip: TripReply.of(trip, spoken, currency), lambda trip: (trip.tripped_at, trip.id)
     )
 
 

@@ -9,14 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nervio.kernel.errors import Kind, NervioError, invalid, not_found
-from nervio.kernel.ids import is_id
 from nervio.kernel.time import to_datetime
 from nervio.modules.console.answers import page_router
 from nervio.modules.console.requests import Frame, name_of, open_frame, redirect, text_of
 from nervio.modules.console.rooms.rules.fields import draw, read_typed
 from nervio.modules.safety.api import rules as api
 from nervio.modules.safety.contracts.rules import Mode, Rule, Standing, Trip
-from nervio.web.pages import decode_cursor, encode_cursor
+from nervio.web.pages import decode_moment, encode_cursor
 
 RULES = "/console/safety/rules"
 TRIPS_A_PAGE = 50
@@ -109,12 +108,7 @@ async def _rule_page(
 
 async def _history(frame: Frame, rule: str | None) -> tuple[list[dict[str, Any]], str]:
     """Rows of a page of trips, and the address of the next; empty on the last."""
-    before, given = None, frame.query("before", 200)
-    if given:
-        at, trip_id = decode_cursor(given, int, str)
-        if not is_id(trip_id) or not 0 <= at < 2**63:
-            raise invalid("invalid_cursor", "before must come from the page before.", field="before")
-        before = at, trip_id
+    before = decode_moment(frame.query("before", 200) or None, "before")
     found = await api.list_trips(frame.ctx, rule=rule, before=before, limit=TRIPS_A_PAGE + 1)
     people = await frame.people()
     rows = [_row(frame, people, trip) for trip in found[:TRIPS_A_PAGE]]
