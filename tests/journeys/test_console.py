@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import socket
 import time
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.runtime.program import Server, a_server
+from tests.journeys.browsing import PATIENCE_MS, go, ready, visit
+from tests.runtime.program import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 RUN_AXE = """async () => {
     await Promise.all(document.getAnimations().map((each) => each.finished.catch(() => null)));
@@ -30,46 +22,10 @@ RUN_AXE = """async () => {
     const { violations } = await axe.run(document, { runOnly: rules });
     return violations.map((v) => `${v.id}: ${v.nodes[0].html}`);
 }"""
-DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 EAN = "7790387000014"
-PATIENCE_MS = 30_000
 PAGES = ("", "/sell", "/products", "/products?edit=YER-1", "/stock", "/stock/YER-1", "/receipts", "/receipts/new",
          "/journal", "/journal/balances", "/users", "/safety", "/safety/drills", "/setup", "/nowhere")  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the day, on an empty folder."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    with a_server(tmp_path_factory.mktemp("shop"), port) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-def visit(browser: Browser, server: Server, **looks: Any) -> BrowserContext:
-    """A browser of somebody who is logged in."""
-    given = {"viewport": DESKTOP, "locale": "es-AR", "reduced_motion": "reduce", **looks}
-    context = browser.new_context(base_url=server.url, **given)
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    page.goto("/")
-    page.fill("#username", "admin@nervio.local")
-    page.fill("#password", server.first_password())
-    page.click("button[type=submit]")
-    page.wait_for_url(re.compile(r"/console(/setup)?$"), wait_until="commit")
-    ready(page)
-    page.close()
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -96,17 +52,6 @@ def till(browser: Browser, server: Server) -> Iterator[BrowserContext]:
     page.close()
     yield context
     context.close()
-
-
-def go(page: Page, path: str) -> None:
-    """Opens a page and waits until its scripts are there."""
-    page.goto(path)
-    ready(page)
-
-
-def ready(page: Page) -> None:
-    """Waits until the page's scripts are there. Closing a page while it still loads may wait for ever, without a time-out."""
-    page.wait_for_selector("html[data-ready=true]", state="attached")
 
 
 def scan(page: Page, code: str) -> None:
