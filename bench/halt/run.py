@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from bench import machine
-from bench.figures import percentile
+from bench.figures import percentile, spread
 from bench.halt.processes import STILL_SECONDS, WriterProcess, writing
 from bench.halt.proxy import Line
 from bench.halt.unleash import CLIENT_VERSION, SERVER_VERSION, Unleash
@@ -171,93 +171,127 @@ def arguments(shop: Shop, url: str = "") -> tuple[str, str, str]:
     return address, tenant_of_scope(shop.ctx.tenant_id), SKU
 
 
-def row(name: str, measured: Measured) -> dict[str, object]:
-    """A line of the table."""
+def p99(runs: Sequence[Measured], of: Callable[[Measured], Sequence[float]]) -> float:
+    """Median of the runs' p99, in milliseconds."""
+    return spread([percentile(of(one), 99) for one in runs]).median
+
+
+def row(name: str, runs: Sequence[Measured]) -> dict[str, object]:
+    """A line of the table: medians of the runs, sums of what was counted."""
+    freezes = [percentile(one.freeze_ms, 99) for one in runs]
     return {
         "contender": name,
-        "stops": len(measured.freeze_ms),
-        "freeze p50 ms": round(percentile(measured.freeze_ms, 50), 1),
-        "freeze p99 ms": round(percentile(measured.freeze_ms, 99), 1),
-        "acknowledged p99 ms": round(percentile(measured.acknowledged_ms, 99), 1),
-        "writes after ack": sum(measured.after),
+        "stops": sum(len(one.freeze_ms) for one in runs),
+        "freeze p50 ms": round(spread([percentile(one.freeze_ms, 50) for one in runs]).median, 1),
+        "freeze p99 ms": round(spread(freezes).median, 1),
+        "spread": f"{min(freezes):.1f}-{max(freezes):.1f}",
+        "acknowledged p99 ms": round(p99(runs, lambda one: one.acknowledged_ms), 1),
+        "writes after ack": sum(sum(one.after) for one in runs),
     }
+
+
+@dataclass
+class Runs:
+    """What every run gave."""
+
+    own: list[Measured] = field(default_factory=list)
+    lost_ms: list[float] = field(default_factory=list)
+    fair: list[Measured] = field(default_factory=list)
+    default: list[Measured] = field(default_factory=list)
+    lost_writes: list[int] = field(default_factory=list)
+    absent: str = ""
+
+    @property
+    def has_peer(self) -> bool:
+        """Whether the flag was measured."""
+        return bool(self.default and self.lost_writes)
+
+    def table(self) -> list[dict[str, object]]:
+        """A row a contender."""
+        peers = [row("unleash, 1 s", self.fair), row("unleash, 15 s (default)", self.default)] if self.has_peer else []
+        return [row("nervio", self.own), *peers]
+
+    def figures(self) -> dict[str, float]:
+        """Medians of the runs; what was counted is summed. A ratio is that of the same run."""
+        figures = {
+            "freeze_p99_ms": p99(self.own, lambda one: one.freeze_ms),
+            "acknowledged_p99_ms": p99(self.own, lambda one: one.acknowledged_ms),
+            "writes_after_acknowledgement": float(sum(sum(one.after) for one in self.own)),
+            "store_lost_frozen_ms": max(self.lost_ms),
+        }
+        if self.has_peer:
+            for name, found in (("flag", self.default), ("flag_1s", self.fair)):
+                figures[f"{name}_p99_ms"] = p99(found, lambda one: one.freeze_ms)
+                figures[f"{name}_writes_after_acknowledgement"] = float(sum(sum(one.after) for one in found))
+                ratios = [
+                    percentile(theirs.freeze_ms, 99) / percentile(ours.freeze_ms, 99)
+                    for theirs, ours in zip(found, self.own, strict=True)
+                ]
+                figures["ratio_to_flag" + name.removeprefix("flag")] = spread(ratios).median
+            figures["flag_server_lost_writes"] = float(min(self.lost_writes))
+        return {name: round(value, 2) for name, value in figures.items()}
 
 
 async def measure(options: Options) -> Report:
-    ours_rounds, default_rounds, fair_rounds = (8, 1, 2) if options.quick else (100, 5, 20)
-    figures: dict[str, float] = {}
-    table: list[dict[str, object]] = []
-    notes: list[str] = []
-    broken: list[str] = []
+    ours_rounds, default_rounds, fair_rounds = (8, 1, 2) if options.quick else (100, 3, 10)
+    runs, unleash = Runs(), Unleash()
     described = await database.describe()
-    async with a_shop() as shop:
-        options.note("our fence, four writers")
-        own = await ours(shop, ours_rounds)
-        table.append(row("nervio", own))
-        figures["freeze_p99_ms"] = round(percentile(own.freeze_ms, 99), 2)
-        figures["acknowledged_p99_ms"] = round(percentile(own.acknowledged_ms, 99), 2)
-        figures["writes_after_acknowledgement"] = sum(own.after)
-        if sum(own.after):
-            broken.append(f"{sum(own.after)} transactions committed after a stop was acknowledged")
-        options.note("our store lost")
-        figures["store_lost_frozen_ms"] = round(await store_lost(shop), 1)
-        if figures["store_lost_frozen_ms"] > 2100:
-            broken.append("a process that lost the store was not frozen within 2 s")
-        await peer(shop, options, default_rounds, fair_rounds, figures, table, notes)
-    goals = {
-        "freeze_p99_ms": "<= 50",
-        "writes_after_acknowledgement": "== 0",
-        "store_lost_frozen_ms": "<= 2000",
-        "ratio_to_flag": ">= 200",
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            options.note("installing and starting the flag server")
+            await unleash.start(Path(folder))
+        except UnavailableError as error:
+            runs.absent = f"the peer was not measured: {error}"
+            options.note(runs.absent)
+        try:
+            for number in range(options.runs):
+                options.note(f"run {number + 1} of {options.runs}: our fence, four writers")
+                async with a_shop() as shop:
+                    runs.own.append(await ours(shop, ours_rounds))
+                    options.note("our store lost")
+                    runs.lost_ms.append(await store_lost(shop))
+                    if runs.absent:
+                        continue
+                    options.note(f"the flag, polled every {FAIR_POLL_SECONDS} s")
+                    runs.fair.append(await flags(shop, unleash, fair_rounds, FAIR_POLL_SECONDS))
+                    options.note(f"the flag, polled every {DEFAULT_POLL_SECONDS} s as by default")
+                    runs.default.append(await flags(shop, unleash, default_rounds, DEFAULT_POLL_SECONDS))
+            if not runs.absent:
+                options.note("the flag server lost")
+                async with a_shop() as shop:
+                    runs.lost_writes.append(await flag_server_lost(shop, unleash))
+        finally:
+            await unleash.close()
+    return report_of(runs, described)
+
+
+def report_of(runs: Runs, described: dict[str, str]) -> Report:
+    """What was measured, and the promises that broke."""
+    figures, broken = runs.figures(), []
+    if figures["writes_after_acknowledgement"]:
+        broken.append(
+            f"{figures['writes_after_acknowledgement']:.0f} transactions committed after a stop was acknowledged"
+        )
+    if figures["store_lost_frozen_ms"] > 2100:
+        broken.append("a process that lost the store was not frozen within 2 s")
     return Report(
         bench="halt",
         figures=figures,
-        goals=goals,
-        table=table,
+        goals={
+            "freeze_p99_ms": "<= 50",
+            "writes_after_acknowledgement": "== 0",
+            "store_lost_frozen_ms": "<= 2000",
+            "ratio_to_flag": ">= 200",
+        },
+        table=runs.table(),
         machine={**machine.describe(), **described},
         legend={
             "nervio": "stop of a shop through the fence",
             "unleash": f"unleash-server {SERVER_VERSION}, UnleashClient {CLIENT_VERSION}: the flag is asked before each write",
         },
         broken=broken,
-        notes=notes,
+        notes=[runs.absent] if runs.absent else [],
     )
-
-
-async def peer(
-    shop: Shop,
-    options: Options,
-    default_rounds: int,
-    fair_rounds: int,
-    figures: dict[str, float],
-    table: list[dict[str, object]],
-    notes: list[str],
-) -> None:
-    """The flag under the same writers, where it can be installed."""
-    unleash = Unleash()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            options.note("installing and starting the flag server")
-            await unleash.start(Path(folder))
-            options.note(f"the flag, polled every {FAIR_POLL_SECONDS} s")
-            fair = await flags(shop, unleash, fair_rounds, FAIR_POLL_SECONDS)
-            options.note(f"the flag, polled every {DEFAULT_POLL_SECONDS} s as by default")
-            default = await flags(shop, unleash, default_rounds, DEFAULT_POLL_SECONDS)
-            table += [row("unleash, 1 s", fair), row("unleash, 15 s (default)", default)]
-            figures["flag_p99_ms"] = round(percentile(default.freeze_ms, 99), 1)
-            figures["flag_1s_p99_ms"] = round(percentile(fair.freeze_ms, 99), 1)
-            figures["flag_writes_after_acknowledgement"] = sum(default.after)
-            figures["flag_1s_writes_after_acknowledgement"] = sum(fair.after)
-            figures["ratio_to_flag"] = round(figures["flag_p99_ms"] / figures["freeze_p99_ms"], 1)
-            figures["ratio_to_flag_1s"] = round(figures["flag_1s_p99_ms"] / figures["freeze_p99_ms"], 1)
-            options.note("the flag server lost")
-            figures["flag_server_lost_writes"] = await flag_server_lost(shop, unleash)
-        except UnavailableError as error:
-            notes.append(f"the peer was not measured: {error}")
-            options.note(notes[-1])
-        finally:
-            await unleash.close()
 
 
 def run(options: Options) -> Report:
