@@ -5,15 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, Field
 
 from nervio.kernel.errors import invalid
-from nervio.kernel.ids import is_id
 
-R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -43,24 +40,3 @@ def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...]:
     ):
         raise invalid("invalid_cursor", "cursor must be the next_cursor of the page before.", field="cursor")
     return tuple(position)
-
-
-def decode_moment(cursor: str | None, field: str = "cursor") -> tuple[int, str] | None:
-    """The place in a list by time: an instant and an id. None at its beginning; raises `invalid` for anything else."""
-    if cursor is None:
-        return None
-    at, row_id = decode_cursor(cursor, int, str)
-    if not is_id(row_id) or not 0 <= at < 2**63:
-        raise invalid("invalid_cursor", f"{field} must be the next_cursor of the page before.", field=field)
-    return at, row_id
-
-
-def page_of(
-    found: Sequence[R], limit: int, reply: Callable[[R], T], position: Callable[[R], tuple[Any, ...]]
-) -> Page[T]:
-    """A page of `limit` rows; one row more of `found` says that there is another page."""
-    more = len(found) > limit
-    return Page(
-        items=[reply(one) for one in found[:limit]],
-        next_cursor=encode_cursor(*position(found[limit - 1])) if more else None,
-    )

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Path, Query, Request
 from nervio.db.context import Ctx
 from nervio.db.vault import Vault
 from nervio.kernel.errors import Kind, NervioError, invalid
-from nervio.kernel.ids import is_id
 from nervio.modules.safety.api import actions as api
 from nervio.modules.safety.contracts.actions import MANUAL, ActionRecord, ActionState
 from nervio.modules.safety.schemas.actions import (
@@ -25,7 +24,8 @@ from nervio.modules.safety.schemas.actions import (
 )
 from nervio.web.access import needs
 from nervio.web.bodies import in_terms_of
-from nervio.web.pages import Page, decode_cursor, decode_moment, page_of
+from nervio.web.lists import page_of, position_of
+from nervio.web.pages import Page
 from nervio.web.problems import refusals
 from nervio.web.request import CurrentCtx, Cursor, IdempotencyKey, Limit
 from nervio.web.values import ID_PATTERN
@@ -60,7 +60,7 @@ async def list_actions(
     now = ctx.clock.now()
     if unconfirmed:
         return Page(items=[ActionReply.of(one, now) for one in await api.list_unconfirmed(ctx)], next_cursor=None)
-    found = await api.list_actions(ctx, states=state, before=decode_moment(cursor), limit=limit + 1)
+    found = await api.list_actions(ctx, states=state, before=position_of(cursor, "int", "id"), limit=limit + 1)
     return page_of(found, limit, lambda one: ActionReply.of(one, now), lambda one: (one.created_at, one.id))
 
 
@@ -150,12 +150,7 @@ async def change_connection(
 )
 async def list_campaigns(ctx: CurrentCtx, limit: Limit = 50, cursor: Cursor = None) -> Page[CampaignReply]:
     """By name."""
-    after = None
-    if cursor is not None:
-        name, campaign_id = decode_cursor(cursor, str, str)
-        if not is_id(campaign_id):
-            raise invalid("invalid_cursor", "cursor must be the next_cursor of the page before.", field="cursor")
-        after = name, campaign_id
+    after = position_of(cursor, "text", "id")
     found = await api.list_campaigns(ctx, after=after, limit=limit + 1)
     return page_of(found, limit, CampaignReply.of, lambda one: (one.name, one.id))
 

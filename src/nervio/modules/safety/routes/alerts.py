@@ -19,7 +19,8 @@ from nervio.modules.safety.schemas.alerts import (
     DestinationRequest,
 )
 from nervio.web.access import needs
-from nervio.web.pages import Page, decode_moment, page_of
+from nervio.web.lists import page_of, position_of
+from nervio.web.pages import Page
 from nervio.web.problems import refusals
 from nervio.web.request import CurrentCtx, Cursor, IdempotencyKey, Limit
 from nervio.web.values import ID_PATTERN
@@ -40,7 +41,7 @@ async def list_alerts(
     acknowledged: Annotated[bool | None, Query(description="Only those seen, or only those not seen yet.")] = None,
 ) -> Page[AlertReply]:
     """The last raised first, in the shop's language."""
-    before = decode_moment(cursor)
+    before = position_of(cursor, "int", "id")
     tenant = await identity.get_current_tenant(replace(ctx, permissions=None))
     found = await api.list_alerts(ctx, acknowledged=acknowledged, before=before, limit=limit + 1)
     return page_of(found, limit, lambda one: AlertReply.of(one, tenant.language), lambda one: (one.last_at, one.id))

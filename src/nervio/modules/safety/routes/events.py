@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from nervio.modules.safety.api import events as api
 from nervio.modules.safety.schemas.events import LetterReply, ReplayReply
-from nervio.web.pages import Page, decode_moment, page_of
+from nervio.web.lists import page_of, position_of
+from nervio.web.pages import Page
 from nervio.web.request import CurrentCtx, Cursor, IdempotencyKey, Limit
 
 router = APIRouter(prefix="/api/events", tags=["events"])
@@ -15,7 +16,7 @@ router = APIRouter(prefix="/api/events", tags=["events"])
 @router.get("/dead", summary="Events that a handler gave up")
 async def list_dead(ctx: CurrentCtx, limit: Limit = 50, cursor: Cursor = None) -> Page[LetterReply]:
     """The last to fail first."""
-    found = await api.list_dead(ctx, decode_moment(cursor), limit + 1)
+    found = await api.list_dead(ctx, position_of(cursor, "int", "id"), limit + 1)
     return page_of(found, limit, LetterReply.of, lambda letter: (letter.last_at, letter.id))
 
 

@@ -19,7 +19,8 @@ from nervio.modules.safety.schemas.halts import (
     ThawedReply,
     UnfreezeRequest,
 )
-from nervio.web.pages import Page, decode_moment, page_of
+from nervio.web.lists import page_of, position_of
+from nervio.web.pages import Page
 from nervio.web.request import CurrentCtx, Cursor, Limit
 
 router = APIRouter(prefix="/api/admin/emergency", tags=["emergency"])
@@ -91,7 +92,7 @@ async def list_halts(
     active: Annotated[bool | None, Query(description="Only those in force, or only those that are over.")] = None,
 ) -> Page[HaltReply]:
     """The newest first."""
-    found = await api.list_halts(ctx, active=active, before=decode_moment(cursor), limit=limit + 1)
+    found = await api.list_halts(ctx, active=active, before=position_of(cursor, "int", "id"), limit=limit + 1)
     return page_of(found, limit, HaltReply.of, lambda one: (one.activated_at, one.id))
 
 

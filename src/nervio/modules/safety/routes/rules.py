@@ -13,7 +13,8 @@ from nervio.modules.identity import api as identity
 from nervio.modules.safety.api import rules as api
 from nervio.modules.safety.schemas.rules import RuleReply, RuleRequest, RulesReply, StandingReply, TripReply
 from nervio.web.access import needs
-from nervio.web.pages import Page, decode_moment, page_of
+from nervio.web.lists import page_of, position_of
+from nervio.web.pages import Page
 from nervio.web.request import CurrentCtx, Cursor, IdempotencyKey, Limit
 
 router = APIRouter(prefix="/api/safety/rules", tags=["safety"])
@@ -56,7 +57,7 @@ async def list_trips(
     ] = None,
 ) -> Page[TripReply]:
     """The newest first, in shadow too."""
-    before = decode_moment(cursor)
+    before = position_of(cursor, "int", "id")
     spoken, currency = await _words(ctx, language)
     found = await api.list_trips(ctx, rule=rule, tripped=tripped, before=before, limit=limit + 1)
     return page_of(

@@ -15,7 +15,8 @@ from nervio.modules.console.requests import Frame, name_of, open_frame, redirect
 from nervio.modules.console.rooms.rules.fields import draw, read_typed
 from nervio.modules.safety.api import rules as api
 from nervio.modules.safety.contracts.rules import Mode, Rule, Standing, Trip
-from nervio.web.pages import decode_moment, encode_cursor
+from nervio.web.lists import position_of
+from nervio.web.pages import encode_cursor
 
 RULES = "/console/safety/rules"
 TRIPS_A_PAGE = 50
@@ -108,7 +109,7 @@ async def _rule_page(
 
 async def _history(frame: Frame, rule: str | None) -> tuple[list[dict[str, Any]], str]:
     """Rows of a page of trips, and the address of the next; empty on the last."""
-    before = decode_moment(frame.query("before", 200) or None, "before")
+    before = position_of(frame.query("before", 200) or None, "int", "id")
     found = await api.list_trips(frame.ctx, rule=rule, before=before, limit=TRIPS_A_PAGE + 1)
     people = await frame.people()
     rows = [_row(frame, people, trip) for trip in found[:TRIPS_A_PAGE]]
