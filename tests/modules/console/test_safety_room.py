@@ -11,7 +11,7 @@ import pytest
 
 from nervio.modules.console.rooms.dashboard.stream import Stream
 from nervio.modules.safety import api as safety
-from nervio.modules.safety.contracts.halts import Scope
+from nervio.modules.safety.contracts.halts import Frozen, Scope
 from tests.modules.console.serving import Shop, a_shop
 
 REASON = "wrong prices on shelf four"
@@ -51,6 +51,19 @@ async def test_a_part_is_stopped_for_a_time_shown_on_every_page_and_thawed(shop:
     page = await visitor.get("/console/safety")
     assert "Nothing is stopped" in page.text
     assert "banner-stop" not in page.text
+
+
+@pytest.mark.parametrize("path", ["/console/safety/halts/{}/thaw", "/console/stopped/{}/resume"])
+async def test_one_card_ends_one_stop_and_not_the_other_of_the_same_scope(shop: Shop, path: str) -> None:
+    stops = [
+        await safety.freeze(
+            shop.ctx, reason, scope=Scope.TENANT, module="sales", level="read_only", for_seconds=seconds
+        )
+        for reason, seconds in (("a rule's", 1800), ("a person's", None))
+    ]
+    short, latched = (stop.halt.id for stop in stops if isinstance(stop, Frozen))
+    await shop.visitor.post(path.format(short), "/console/safety", note="mended", stages="none")
+    assert [halt.id for halt in await safety.list_halts(shop.ctx, active=True)] == [latched]
 
 
 async def test_the_panel_opens_while_everything_is_stopped_and_a_second_person_confirms(shop: Shop) -> None:

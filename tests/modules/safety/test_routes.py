@@ -15,6 +15,8 @@ from nervio.db.sqlite import SQLiteDatabase
 from nervio.kernel.errors import NervioError
 from nervio.kernel.time import to_iso
 from nervio.modules.safety import api as safety
+from nervio.modules.safety.contracts.halts import Frozen
+from nervio.modules.safety.contracts.halts import Scope as StopScope
 from nervio.modules.safety.module import MANIFEST
 from tests.builders import QUEUE_CAPACITY, Store, a_store
 
@@ -104,6 +106,37 @@ async def test_the_whole_emergency_stop(client: httpx.AsyncClient, store: Store)
     thawed = await client.post("/unfreeze", json={"reason": "out"}, headers=bearer("superadmin"))
     assert [halt["clear_reason"] for halt in thawed.json()["cleared"]] == ["out"]
     assert (await client.get("/status")).json() == QUIET
+
+
+async def test_one_stop_of_two_of_the_same_scope_is_ended_by_its_id(client: httpx.AsyncClient, store: Store) -> None:
+    other = await store.another_tenant()
+    admin, chief = bearer("admin"), bearer("superadmin")
+    body = {"reason": "a rule's", "scope": "tenant", "module": "sales", "level": "read_only", "for_seconds": 1800}
+    short = (await client.post("/freeze", json=body, headers=admin)).json()["halt"]["id"]
+    latched = (
+        await client.post("/freeze", json={**body, "reason": "fire", "for_seconds": None}, headers=admin)
+    ).json()["halt"]["id"]
+    one = {"reason": "out", "halt_id": short}
+    ended = (await client.post("/unfreeze", json=one, headers=admin)).json()
+    assert ([halt["id"] for halt in ended["cleared"]], [halt["id"] for halt in ended["remaining"]]) == (
+        [short],
+        [latched],
+    )
+    again = await client.post("/unfreeze", json=one, headers=admin)
+    assert (again.status_code, again.json()["cleared"]) == (200, [])
+    for also in ({"scope": "tenant"}, {"module": "sales"}, {"location_id": store.main.id}, {"level": "read_only"}):
+        refused = await client.post("/unfreeze", json={"reason": "out", "halt_id": latched, **also}, headers=admin)
+        assert (refused.status_code, refused.json()["code"]) == (422, "halt_id_alone")
+    assert (
+        await client.post("/unfreeze", json={**one, "halt_id": latched}, headers=bearer("cashier"))
+    ).status_code == 403
+    whole = (await client.post("/freeze", json={"reason": "flood"}, headers=chief)).json()["halt"]["id"]
+    assert (await client.post("/unfreeze", json={**one, "halt_id": whole}, headers=admin)).status_code == 403
+    theirs = await safety.freeze(other.ctx, "theirs", scope=StopScope.TENANT)
+    assert isinstance(theirs, Frozen)
+    for unknown in (theirs.halt.id, "x"):
+        refused = await client.post("/unfreeze", json={**one, "halt_id": unknown}, headers=chief)
+        assert (refused.status_code, refused.json()["code"]) == (404, "halt_not_found")
 
 
 async def test_a_shops_own_stop_is_told_to_the_shop_and_not_to_the_public(client: httpx.AsyncClient) -> None:

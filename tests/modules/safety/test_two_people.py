@@ -87,6 +87,16 @@ async def test_a_confirmation_thaws_what_was_there_when_it_was_asked_for(store: 
     assert [halt.id for halt in await safety.list_halts(store.ctx, active=True)] == [later.halt.id]
 
 
+async def test_a_second_person_confirms_the_one_stop_that_was_named_and_no_other(store: Store) -> None:
+    await a_policy(store, two_person_thaw=True, thaw_stage_seconds=0)
+    short = await frozen(safety.freeze(store.ctx, "a rule's", scope=Scope.TENANT, for_seconds=1800))
+    latched = await frozen(safety.freeze(store.ctx, "fire", scope=Scope.TENANT))
+    asked = await thawed(safety.unfreeze(person(store, "ann"), "out", halt_id=short.halt.id))
+    assert asked.requested[0].halt_ids == (short.halt.id,)
+    await safety.settle(person(store, "bob"), asked.requested[0].id, "checked", confirms=True)
+    assert [halt.id for halt in await safety.list_halts(store.ctx, active=True)] == [latched.halt.id]
+
+
 async def test_the_rule_of_two_is_turned_off_by_two_while_something_is_stopped(store: Store) -> None:
     await a_policy(store, two_person_thaw=True)
     await safety.freeze(store.ctx, "fire", scope=Scope.TENANT)

@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 from nervio.db.context import Ctx
 from nervio.db.database import Database
 from nervio.db.halt import Halt, read_clock
+from nervio.kernel.errors import invalid, not_found
+from nervio.kernel.ids import is_id
 from nervio.kernel.time import Instant
 from nervio.modules.safety.contracts.halts import (
     Advance,
@@ -77,29 +79,29 @@ async def unfreeze(
     location_id: str | None = None,
     level: str | None = None,
     stages: Stages | None = None,
+    halt_id: str | None = None,
 ) -> Thawed | Pending:
-    """Ends the halts over exactly this module and location (over all of them, where none is named).
+    """Ends the halts over exactly this module and location (over all of them, where none is named), or the one named.
 
     At once or in stages: as `stages` says, else as the policy of the scope says where somebody has saved one, else at once.
     Where the policy wants two people nothing ends yet, and `requested` says what waits for the second. Without a scope those of the installation and of the caller's tenant that the caller may end; without a level those of
-    any level. Nothing to end is no error: `remaining` says what still stops the tenant. Raises `forbidden`.
+    any level. With a `halt_id`, which stands alone, that one and no other of its scope. Nothing to end is no error: `remaining`
+    says what still stops the tenant. Raises `forbidden`, and `not_found` for a halt that is none of the caller's.
     """
-    if scope is None:
-        installation, own = _may(ctx, RESUME_INSTALLATION), _may(ctx, RESUME)
-        if not installation:
-            ctx.require(RESUME)
+    if halt_id is not None:
+        if (scope, module, location_id, level) != (None, None, None, None):
+            raise invalid("halt_id_alone", "halt_id says it all; leave the scope and the level out.", field="halt_id")
+        targets = [await _target_of(ctx, halt_id)]
     else:
-        installation, own = scope is Scope.INSTALLATION, scope is Scope.TENANT
-        ctx.require(RESUME_INSTALLATION if installation else RESUME)
-    tenants = ([None] if installation else []) + ([ctx.tenant_id] if own else [])
-    targets = tuple(check_target(Target(tenant_id, module, location_id)) for tenant_id in tenants)
+        targets = [check_target(Target(tenant_id, module, location_id)) for tenant_id in _whose(ctx, scope)]
     body = Unfreeze(
-        targets,
+        tuple(targets),
         None if level is None else check_level(level),
         check_reason(reason),
         stages,
         by_person=ctx.is_person,
         may_skip_stages=_may(ctx, RESUME_AT_ONCE),
+        halt_id=halt_id,
     )
     return await run(ctx.database, UNFREEZE, ctx.tenant_id, ctx.actor_id, body)
 
@@ -232,6 +234,28 @@ async def _freeze(
     given = None if level is None else check_level(level)
     body = Freeze(check_target(target), given, check_reason(reason), seconds, until)
     return await run(database, FREEZE, target.tenant_id, actor_id, body)
+
+
+def _whose(ctx: Ctx, scope: Scope | None) -> list[str | None]:
+    """Whose halts of a scope the caller may end; without one, all those that they may. Raises `forbidden`."""
+    if scope is None:
+        installation, own = _may(ctx, RESUME_INSTALLATION), _may(ctx, RESUME)
+        if not installation:
+            ctx.require(RESUME)
+    else:
+        installation, own = scope is Scope.INSTALLATION, scope is Scope.TENANT
+        ctx.require(RESUME_INSTALLATION if installation else RESUME)
+    return [*([None] if installation else []), *([ctx.tenant_id] if own else [])]
+
+
+async def _target_of(ctx: Ctx, halt_id: str) -> Target:
+    """What a halt that the caller may end covers, which never changes. Raises `not_found` and `forbidden`."""
+    # On the connection kept for the stop: this must work while everything else hangs.
+    halt = await ctx.database.read_reserved(lambda c: store.find_halt(c, halt_id)) if is_id(halt_id) else None
+    if halt is None or halt.tenant_id not in (None, ctx.tenant_id):
+        raise not_found("halt", halt_id)
+    ctx.require(RESUME_INSTALLATION if halt.tenant_id is None else RESUME)
+    return Target(halt.tenant_id, halt.module, halt.location_id)
 
 
 def _may(ctx: Ctx, permission: str) -> bool:

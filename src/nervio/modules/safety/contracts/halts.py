@@ -80,6 +80,8 @@ class Unfreeze:
     may_skip_stages: bool = True
     break_glass: bool = False
     """Whether the policy is overridden, which only the command line of the machine itself can do."""
+    halt_id: str | None = None
+    """Only this one of those halts: others of the same scope and level stand."""
 
 
 @dataclass(frozen=True, slots=True)

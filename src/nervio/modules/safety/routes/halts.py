@@ -74,6 +74,7 @@ async def unfreeze(
         location_id=body.location_id,
         level=body.level,
         stages=body.stages,
+        halt_id=body.halt_id,
     )
     if isinstance(answer, Pending):
         response.status_code = 202

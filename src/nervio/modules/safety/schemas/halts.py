@@ -80,6 +80,11 @@ class FreezeRequest(_ScopeOf):
 class UnfreezeRequest(_ScopeOf):
     """What to let go on, and why."""
 
+    halt_id: str | None = Field(
+        None,
+        description="Only this stop, though others of the same scope stand. Instead of a scope, module, location and level.",
+    )
+
     level: LevelName | None = Field(None, description="Only halts of this level; left out: of any.")
     stages: Stages | None = Field(
         None,

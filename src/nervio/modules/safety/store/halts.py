@@ -51,6 +51,12 @@ def find_active(connection: Connection, targets: Sequence[Target], level: str | 
     return [_record(row) for row in connection.execute(statement)]
 
 
+def find_halt(connection: Connection, halt_id: str) -> HaltRecord | None:
+    """A halt of anybody, in force or over, if there is one of that id; those of drills left out."""
+    row = connection.execute(select(*_COLUMNS).where(h.id == halt_id, ~_IS_DRILL)).first()
+    return None if row is None else _record(row)
+
+
 def find_by_id(connection: Connection, halt_ids: Collection[str], now: Instant) -> list[HaltRecord]:
     """Those of the halts that are still in force, the oldest first."""
     wanted = (h.id.in_(halt_ids), h.cleared_at.is_(None), _runs(now))

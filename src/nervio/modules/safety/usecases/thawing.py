@@ -38,6 +38,8 @@ def _unfreeze(batch: Batch, command: Command[Unfreeze, Thawed]) -> Thawed:
     body, actor_id = command.body, command.actor_id
     now = read_clock(batch.connection, batch.now)
     found = store.find_active(batch.connection, body.targets, body.level, now)
+    if body.halt_id is not None:
+        found = [halt for halt in found if halt.id == body.halt_id]
     done: list[HaltRecord] = []
     requested: list[ThawRequest] = []
     overridden: list[str] = []

@@ -62,20 +62,13 @@ async def thaw(request: Request, halt_id: str) -> Response:
     """Ends one stop, in stages or at once; where the policy wants two people, asks for the second."""
     frame = await open_frame(request, safety.READ)
     form = await frame.form()
-    found = await safety.list_halts(frame.ctx, active=True, limit=500)
-    halt = next((one for one in found if one.id == halt_id), None)
-    if halt is None:
-        raise not_found("halt", halt_id)
     at_once = text_of(form, "stages", 10) == Stages.NONE
     return await _do(
         frame,
         lambda: safety.unfreeze(
             frame.ctx,
             text_of(form, "note"),
-            scope=halt.scope,
-            module=halt.module,
-            location_id=halt.location_id,
-            level=halt.level,
+            halt_id=halt_id,
             stages=Stages.NONE if at_once else Stages.POLICY,
         ),
     )

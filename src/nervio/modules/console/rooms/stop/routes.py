@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nervio.db.halt import Halt
-from nervio.kernel.errors import Kind, NervioError, not_found
+from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.time import to_datetime
 from nervio.modules.console.answers import page_router
 from nervio.modules.console.requests import HOME, Frame, name_of, open_frame, redirect, text_of, watch_of
 from nervio.modules.safety import api as safety
-from nervio.modules.safety.contracts.halts import Pending, Scope
+from nervio.modules.safety.contracts.halts import Pending
 
 STOPPED = "/console/stopped"
 PANEL = "/console/safety"
@@ -53,24 +53,12 @@ async def resume(request: Request, halt_id: str) -> Response:
     """Ends one stop; its note says what was checked."""
     frame = await open_frame(request)
     form = await frame.form()
-    halts = _in_force(frame)
-    halt = next((each for each in halts if each.id == halt_id), None)
-    if halt is None:
-        raise not_found("halt", halt_id)
-    scope = Scope.INSTALLATION if halt.tenant_id is None else Scope.TENANT
     try:
-        answer = await safety.unfreeze(
-            frame.ctx,
-            text_of(form, "note"),
-            scope=scope,
-            module=halt.module,
-            location_id=halt.location_id,
-            level=halt.level.value,
-        )
+        answer = await safety.unfreeze(frame.ctx, text_of(form, "note"), halt_id=halt_id)
     except NervioError as error:
         if error.kind is not Kind.INVALID:
             raise
-        return await _page(frame, halts, error=frame.explain(error), status=422)
+        return await _page(frame, _in_force(frame), error=frame.explain(error), status=422)
     await _see(request)
     if isinstance(answer, Pending):
         raise NervioError(Kind.UNAVAILABLE, "stop_pending", answer.detail)
