@@ -94,6 +94,12 @@ def test_a_database_address_is_taken_as_people_write_it(
             "NERVIO_SERVER__PROT: there is no such setting. Did you mean NERVIO_SERVER__PORT?",
         ),
         ("DATABASE_URL", "mysql://h/db", "NERVIO_DATABASE_URL: must begin with postgresql:// or sqlite:///"),
+        ("NERVIO_ACTIONS__ESCALATE_SECONDS", "1", "NERVIO_ACTIONS__ESCALATE_SECONDS: "),
+        (
+            "NERVIO_ACTIONS__GIVE_UP_SECONDS",
+            "60",
+            "NERVIO_ACTIONS__GIVE_UP_SECONDS: must be more than escalate_seconds",
+        ),
         ("JWT_SECRET_KEY", "short", "(set by JWT_SECRET_KEY): must have at least 32 characters; make one with"),
         ("CORS_ORIGINS", "shop.test", "'shop.test' is no origin; write scheme, host and port only"),
     ],

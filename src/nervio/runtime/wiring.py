@@ -31,7 +31,7 @@ from nervio.modules.identity.contracts import FirstLogin, Tenant
 from nervio.modules.ledger import api as ledger
 from nervio.modules.ledger.contracts import Sealing
 from nervio.modules.safety.api import DrillSchedule, HaltWatch, Surveillance, start_surveillance
-from nervio.modules.safety.api.actions import ActionWorker
+from nervio.modules.safety.api.actions import ActionWorker, Policy
 from nervio.modules.safety.api.alerts import AlertWorker
 from nervio.modules.safety.api.rules import ROUND_SECONDS
 from nervio.ports.bus import Bus
@@ -218,7 +218,8 @@ class App:
 
     def _surveillance(self) -> Surveillance:
         probes = [probe for manifest in self.manifests for probe in manifest.probes]
-        return start_surveillance([*probes, ErrorRate(lambda: count_requests(self.registry)).probe()])
+        figures = [*probes, ErrorRate(lambda: count_requests(self.registry)).probe()]
+        return start_surveillance(figures, deadline_seconds=self.settings.actions.escalate_seconds)
 
     def _pruner(self) -> Pruner:
         kept = self.settings.retention
@@ -315,7 +316,12 @@ class App:
         outside = Outside(settings.actions, self.clock)
         stack.push_async_callback(outside.close)
         actions = ActionWorker(
-            outside.platform, vault, watch.find_blocking_effect, self.process_id, parallel=settings.actions.parallel
+            outside.platform,
+            vault,
+            watch.find_blocking_effect,
+            self.process_id,
+            policy=Policy(give_up_seconds=settings.actions.give_up_seconds),
+            parallel=settings.actions.parallel,
         )
         public_url = settings.server.public_url or f"http://localhost:{settings.server.port}"
         return vault, outside, actions, AlertWorker(outside.channel, vault, public_url)

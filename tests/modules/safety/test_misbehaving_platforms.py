@@ -24,7 +24,7 @@ pytestmark = pytest.mark.sockets
 
 CAMPAIGN = "5551234"
 PLATFORMS = ("webhook", "google_ads", "meta_ads")
-DEADLINE = actions.Policy().deadline_seconds
+DEADLINE = actions.DEADLINE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

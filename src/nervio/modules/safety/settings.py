@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
@@ -35,6 +35,18 @@ class ActionSettings(BaseModel):
         description="Whether webhooks and mail servers may lie in private networks, and on this machine without TLS.",
     )
     answer_seconds: float = Field(10.0, gt=0, le=15, description="How long a platform may take to answer.")
+    escalate_seconds: int = Field(
+        60,
+        ge=5,
+        le=3_600,
+        description="Seconds after which an order that is not confirmed is escalated: people are told, trying goes on.",
+    )
+    give_up_seconds: int = Field(
+        24 * 3_600,
+        ge=60,
+        le=7 * 86_400,
+        description="Seconds after which an order is given up, unconfirmed. More than escalate_seconds.",
+    )
     parallel: int = Field(8, ge=1, le=64, description="Requests to platforms that may be under way at once.")
     google_ads_url: str = Field("https://googleads.googleapis.com", description="Address of the Google Ads API.")
     google_ads_version: str = Field("v26", pattern=r"^v\d+$", description="Version of the Google Ads API.")
@@ -43,3 +55,10 @@ class ActionSettings(BaseModel):
     )
     meta_ads_url: str = Field("https://graph.facebook.com", description="Address of Meta's Graph API.")
     meta_ads_version: str = Field("v25.0", pattern=r"^v\d+\.\d+$", description="Version of Meta's Graph API.")
+
+    @field_validator("give_up_seconds")
+    @classmethod
+    def _gives_up_after_it_has_escalated(cls, value: int, info: ValidationInfo) -> int:
+        if value <= info.data.get("escalate_seconds", 0):
+            raise ValueError("must be more than escalate_seconds")
+        return value

@@ -6,68 +6,51 @@ process has the role `jobs`.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from sqlalchemy import Connection as DatabaseConnection
 
 from nervio.db.context import Ctx
 from nervio.db.vault import Vault
-from nervio.kernel.errors import Kind, NervioError, invalid, not_found
-from nervio.kernel.ids import is_id, new_id
+from nervio.kernel.errors import invalid, not_found
+from nervio.kernel.ids import is_id
 from nervio.kernel.time import Instant
-from nervio.modules.safety.api import halts
+from nervio.modules.safety.api.emergency import PAUSE, execute_emergency_stop
 from nervio.modules.safety.contracts.actions import (
     CONNECTION_FIELDS,
-    EMERGENCY,
-    OPEN_STATES,
+    DEADLINE_SECONDS,
     ActionKind,
     ActionRecord,
     ActionState,
-    BookActions,
     Booked,
     Campaign,
     Connection,
-    EmergencyStop,
     Platform,
     ProductSpend,
     SaveCampaign,
     SaveConnection,
 )
 from nervio.modules.safety.contracts.alerts import Alert, AlertRaised, RaiseAlert, Severity
-from nervio.modules.safety.contracts.halts import Frozen, Pending, Scope
 from nervio.modules.safety.domain.actions import (
     Policy,
     check_campaign,
-    check_cause,
     check_name,
-    pause_before,
     split_fields,
 )
 from nervio.modules.safety.domain.alerts import check_alert
-from nervio.modules.safety.domain.halts import check_reason
 from nervio.modules.safety.store import actions as store
 from nervio.modules.safety.store import campaigns
 from nervio.modules.safety.usecases.alerting import RAISE, WINDOW_SECONDS
-from nervio.modules.safety.usecases.booking import BOOK_PAUSE, BOOK_RESUME
+from nervio.modules.safety.usecases.booking import BOOK_PAUSE, BOOK_RESUME, make_order
 from nervio.modules.safety.usecases.connecting import SAVE_CAMPAIGN, SAVE_CONNECTION
 from nervio.modules.safety.usecases.sending import CONNECTION_SECRETS, ActionWorker, open_account, read_campaign
 from nervio.ports.actions import OpenPlatform, Reading
 
-T = TypeVar("T")
-log = logging.getLogger(__name__)
-
-POLL_SECONDS = 0.1
 READ = "safety.read"
-PAUSE = "safety.pause_campaigns"
 RESUME = "safety.resume_campaigns"
 MANAGE = "safety.manage_campaigns"
 LONGEST_PAGE = 500
-MOST_TARGETS = 1000
 
 
 async def pause_campaigns(
@@ -78,15 +61,17 @@ async def pause_campaigns(
     cause: str,
     key: str | None,
     campaigns: Sequence[str] | None = None,
+    deadline_seconds: int = DEADLINE_SECONDS,
 ) -> list[ActionRecord]:
     """Books a pause for every campaign in use that advertises one of the products (ids), for the campaigns named, or, with
     neither, for all of the tenant's. Works during a stop. Returns the orders that now stand, in state `intent` or further.
 
     A campaign whose pause is under way already gets no second one. `cause` holds the campaign until the same cause resumes
-    it, so it must be stable: the id of the rule with what it tripped on. Raises `forbidden`, `invalid`.
+    it, so it must be stable: the id of the rule with what it tripped on. An order that is not confirmed within
+    `deadline_seconds` is escalated. Raises `forbidden`, `invalid`.
     """
     ctx.require(PAUSE)
-    body = _order(ActionKind.PAUSE, products, campaigns, reason, cause)
+    body = make_order(ActionKind.PAUSE, products, campaigns, reason, cause, deadline_seconds)
     booked: Booked = await ctx.submit(BOOK_PAUSE, body, key)
     return list(booked.actions)
 
@@ -99,6 +84,7 @@ async def resume_campaigns(
     cause: str,
     key: str | None,
     campaigns: Sequence[str] | None = None,
+    deadline_seconds: int = DEADLINE_SECONDS,
 ) -> list[ActionRecord]:
     """Books a resume like `pause_campaigns`, refused as `halted` while a stop covers the tenant.
 
@@ -106,7 +92,7 @@ async def resume_campaigns(
     person's resume (`manual`) lets go of all of them.
     """
     ctx.require(RESUME)
-    body = _order(ActionKind.RESUME, products, campaigns, reason, cause)
+    body = make_order(ActionKind.RESUME, products, campaigns, reason, cause, deadline_seconds)
     booked: Booked = await ctx.submit(BOOK_RESUME, body, key)
     return list(booked.actions)
 
@@ -226,36 +212,6 @@ async def check_connection(ctx: Ctx, vault: Vault, platforms: OpenPlatform, camp
     return await read_campaign(platforms, kind, account, campaign.external_id)
 
 
-async def execute_emergency_stop(
-    ctx: Ctx,
-    reason: str,
-    *,
-    scope: Scope | None = None,
-    level: str = "all",
-    key: str | None = None,
-    attempts: int = 5,
-    wait_seconds: float = 10.0,
-) -> EmergencyStop:
-    """Stops the writes of the scope through `safety.freeze`, pauses all campaigns of the caller's tenant, and waits for
-    both to be confirmed.
-
-    A freeze that is not acknowledged, or a store that does not answer, is tried again with exponential back-off and full
-    jitter, `attempts` times; campaigns are paused whether or not it came about. Waits at most `wait_seconds` for the
-    platforms: what is unconfirmed then goes on being tried, and is escalated. Raises `forbidden`, `invalid`.
-    """
-    key = key or new_id()
-    frozen, detail = await _freeze_stubbornly(ctx, reason, scope, level, attempts)
-    booked = await _stubbornly(
-        ctx,
-        lambda: pause_campaigns(ctx, products=None, reason=reason, cause=EMERGENCY, key=f"emergency:{key}"),
-        attempts,
-    )
-    actions = await _confirmed_within(ctx, [action.id for action in booked], wait_seconds)
-    confirmed = tuple(action for action in actions if action.state is ActionState.CONFIRMED)
-    unconfirmed = tuple(action for action in actions if action.state is not ActionState.CONFIRMED)
-    return EmergencyStop(frozen is not None, None if frozen is None else frozen.halt.id, detail, confirmed, unconfirmed)
-
-
 async def trigger_critical_failure(
     ctx: Ctx, *, code: str, title: str, body: str, key: str, dedup_key: str | None = None, link: str = "/console/stop"
 ) -> AlertRaised:
@@ -265,73 +221,11 @@ async def trigger_critical_failure(
     return await ctx.submit(RAISE, order, key)
 
 
-async def _freeze_stubbornly(
-    ctx: Ctx, reason: str, scope: Scope | None, level: str, attempts: int
-) -> tuple[Frozen | None, str]:
-    async def stop() -> Frozen:
-        answer = await halts.freeze(ctx, reason, scope=scope, level=level)
-        if isinstance(answer, Pending):
-            raise NervioError(Kind.UNAVAILABLE, "stop_pending", answer.detail)
-        return answer
-
-    try:
-        return await _stubbornly(ctx, stop, attempts), ""
-    except NervioError as error:
-        if error.kind is not Kind.UNAVAILABLE:
-            raise
-        return None, error.message
-
-
-async def _stubbornly(ctx: Ctx, attempt: Callable[[], Awaitable[T]], attempts: int) -> T:
-    """The result of the first attempt that the store took."""
-    policy = Policy(first_pause_seconds=0.2, longest_pause_seconds=2.0)
-    for n in range(max(1, attempts)):
-        try:
-            return await attempt()
-        except NervioError as error:
-            if error.kind not in (Kind.UNAVAILABLE, Kind.TOO_MANY) or n + 1 >= attempts:
-                raise
-            log.warning("emergency_stop_tried_again", extra={"tenant": ctx.tenant_id, "error": error.message})
-            spread = random.random()  # noqa: S311 (spreads attempts, keeps no secret)
-            await asyncio.sleep(pause_before(n, policy, spread))
-    raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-async def _confirmed_within(ctx: Ctx, action_ids: Sequence[str], seconds: float) -> list[ActionRecord]:
-    """The orders as they stand when all are confirmed, or when the time is over. The machine's time: somebody waits."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
-    while True:
-        found = await ctx.read(lambda c: store.find_actions(c, action_ids))
-        waiting = [action for action in found if action.state in OPEN_STATES]
-        if not waiting or loop.time() >= until:
-            return found
-        await asyncio.sleep(min(POLL_SECONDS, max(0.0, until - loop.time())))
-
-
-def _order(
-    kind: ActionKind, products: Sequence[str] | None, named: Sequence[str] | None, reason: str, cause: str
-) -> BookActions:
-    for field, given in (("products", products), ("campaigns", named)):
-        if given is not None and len(given) > MOST_TARGETS:
-            raise invalid("too_many_targets", f"{field} must name at most {MOST_TARGETS}.", field=field)
-        for n, one in enumerate(given or ()):
-            if not is_id(one):
-                raise invalid("invalid_id", f"{field} must be ids.", field=f"{field}[{n}]")
-    return BookActions(
-        kind,
-        None if products is None else tuple(sorted(set(products))),
-        None if named is None else tuple(sorted(set(named))),
-        check_reason(reason),
-        check_cause(cause),
-        Policy().deadline_seconds,
-    )
-
-
 __all__ = [
     "BOOK_PAUSE",
     "BOOK_RESUME",
     "CONNECTION_SECRETS",
+    "DEADLINE_SECONDS",
     "LONGEST_PAGE",
     "MANAGE",
     "PAUSE",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from nervio.db.context import Ctx
 from nervio.kernel.errors import REMEMBERED_KINDS, NervioError
 from nervio.modules.identity.contracts import Tenant
-from nervio.modules.safety.api.actions import pause_campaigns
+from nervio.modules.safety.api.actions import DEADLINE_SECONDS, pause_campaigns
 from nervio.modules.safety.api.alerts import raise_alert
 from nervio.modules.safety.api.halts import freeze
 from nervio.modules.safety.contracts.alerts import Alert, Severity
@@ -41,10 +41,13 @@ GRAVE = frozenset({"stock_invariant", "ledger_seal", "error_rate"})
 LINK = "/console/safety/rules"
 
 
-async def carry_out(ctx: Ctx, tenant: Tenant, trips: Sequence[Trip]) -> Mapping[str, str]:
+async def carry_out(
+    ctx: Ctx, tenant: Tenant, trips: Sequence[Trip], *, deadline_seconds: int = DEADLINE_SECONDS
+) -> Mapping[str, str]:
     """Acts on trips of one rule of one tenant and says of each what was done; one that could not be done is left out.
 
     `ctx` is the rule's own: what it does is done in its name. A trip that has cleared meanwhile stops nothing any more.
+    Pauses of campaigns that are not confirmed within `deadline_seconds` are escalated.
     """
     kind = KINDS[trips[0].rule]
     row = (await ctx.read(store.read_rules)).get(kind.name)
@@ -57,7 +60,7 @@ async def carry_out(ctx: Ctx, tenant: Tenant, trips: Sequence[Trip]) -> Mapping[
             outcomes[trip.id] = CLEARED_BEFORE
             continue
         try:
-            done = await _act(ctx, settings, trip, say(trip, tenant))
+            done = await _act(ctx, settings, trip, say(trip, tenant), deadline_seconds)
         except NervioError as error:
             if error.kind not in REMEMBERED_KINDS:
                 raise
@@ -83,14 +86,16 @@ def cause_of(trip: Trip) -> str:
     return f"rule:{trip.rule}:{trip.subject}"
 
 
-async def _act(ctx: Ctx, settings: Conduct, trip: Trip, reason: str) -> str:
+async def _act(ctx: Ctx, settings: Conduct, trip: Trip, reason: str, deadline_seconds: int) -> str:
     """What was done; empty when it could not be done yet."""
     if trip.reach is Reach.NOTHING or trip.action is Action.ALERT:
         return ANNOUNCED
     if trip.action is Action.PAUSE_CAMPAIGNS:
         assert trip.product_id is not None, "a rule without a product pauses nothing (see `plan`)"
         products, key = [trip.product_id], f"trip:{trip.id}"
-        paused = await pause_campaigns(ctx, products=products, reason=reason, cause=cause_of(trip), key=key)
+        paused = await pause_campaigns(
+            ctx, products=products, reason=reason, cause=cause_of(trip), key=key, deadline_seconds=deadline_seconds
+        )
         return PAUSED if paused else NO_CAMPAIGNS
     answer = await freeze(
         ctx,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from nervio.db.context import Ctx
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.time import DAY, Instant
+from nervio.modules.safety.api.actions import DEADLINE_SECONDS
 from nervio.modules.safety.api.rule_deeds import carry_out
 from nervio.modules.safety.contracts.rules import Bound, ChangeRule, Conduct, Mode, Rule, Standing, Trip
 from nervio.modules.safety.domain.rule_kinds import KINDS, changed_settings, kind_of, to_mapping
@@ -35,11 +37,14 @@ LATE_DAYS = 30
 LONGEST_PAGE = 500
 
 
-def start_surveillance(probes: Sequence[Probe], tenants: ListTenants = list_all_tenants) -> Surveillance:
+def start_surveillance(
+    probes: Sequence[Probe], tenants: ListTenants = list_all_tenants, *, deadline_seconds: int = DEADLINE_SECONDS
+) -> Surveillance:
     """The engine of the rules over these figures. Call its `run` every `ROUND_SECONDS`, on one process at a time: a round
     looks at what is due for every tenant, records what trips and clears, and acts. Facts that `hear` is told of in the same
-    process make it look sooner; it is right without them."""
-    return Surveillance(probes, carry_out, tenants)
+    process make it look sooner; it is right without them. Pauses of campaigns that are not confirmed within
+    `deadline_seconds` are escalated."""
+    return Surveillance(probes, partial(carry_out, deadline_seconds=deadline_seconds), tenants)
 
 
 async def hear(ctx: Ctx, event: Event) -> None:

@@ -12,6 +12,9 @@ MANUAL = "manual"
 """The cause of what a person asks for. Resuming by it lets go of every other cause's hold as well."""
 EMERGENCY = "emergency"
 """The cause of what the emergency stop asks for."""
+DEADLINE_SECONDS = 60
+GIVE_UP_SECONDS = 24 * 3600
+"""After which an order is escalated, and given up, where no settings say otherwise."""
 
 
 class Platform(StrEnum):
@@ -251,3 +254,5 @@ class EmergencyStop:
     detail: str
     confirmed: tuple[ActionRecord, ...]
     unconfirmed: tuple[ActionRecord, ...]
+    unpaused: tuple[str, ...] = ()
+    """Tenants for whom no pause could be booked, of a stop of the whole installation."""

@@ -9,7 +9,14 @@ from nervio.kernel.errors import invalid, not_found
 from nervio.kernel.ids import is_id
 from nervio.kernel.money import LARGEST, check_currency
 from nervio.kernel.time import SECOND, Instant
-from nervio.modules.safety.contracts.actions import ActionKind, ActionState, Field, SaveCampaign, Step
+from nervio.modules.safety.contracts.actions import (
+    GIVE_UP_SECONDS,
+    ActionKind,
+    ActionState,
+    Field,
+    SaveCampaign,
+    Step,
+)
 from nervio.ports.actions import Answer, CampaignStatus, Outcome, Reading
 
 LONGEST_NAME = 100
@@ -26,12 +33,11 @@ READINGS_BEFORE_SENDING_AGAIN = 3
 class Policy:
     """When an order is tried again, escalated and given up. All in seconds."""
 
-    deadline_seconds: int = 60
     first_pause_seconds: float = 1.0
     longest_pause_seconds: float = 60.0
     longest_retry_after_seconds: float = 120.0
     """What a platform may ask us to wait; more is not believed while money runs out."""
-    give_up_seconds: int = 24 * 3600
+    give_up_seconds: int = GIVE_UP_SECONDS
     claim_seconds: float = 45.0
     """How long a claim keeps others from the order: longer than a request may take."""
     refused_pause_seconds: float = 30.0

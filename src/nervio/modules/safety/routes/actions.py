@@ -71,10 +71,10 @@ async def list_actions(
     responses=refusals(Kind.CONFLICT, Kind.TOO_MANY),
     **needs(api.PAUSE),
 )
-async def pause(ctx: CurrentCtx, key: IdempotencyKey, body: OrderRequest) -> ActionsReply:
+async def pause(request: Request, ctx: CurrentCtx, key: IdempotencyKey, body: OrderRequest) -> ActionsReply:
     """Books a pause for each campaign; the answer is not the confirmation, the order's `state` becomes it. Works during a
     stop."""
-    return await _order(ctx, body, key, api.pause_campaigns)
+    return await _order(request, ctx, body, key, api.pause_campaigns)
 
 
 @router.post(
@@ -84,9 +84,9 @@ async def pause(ctx: CurrentCtx, key: IdempotencyKey, body: OrderRequest) -> Act
     responses=refusals(Kind.CONFLICT, Kind.TOO_MANY),
     **needs(api.RESUME),
 )
-async def resume(ctx: CurrentCtx, key: IdempotencyKey, body: OrderRequest) -> ActionsReply:
+async def resume(request: Request, ctx: CurrentCtx, key: IdempotencyKey, body: OrderRequest) -> ActionsReply:
     """Books a resume for each campaign, whatever had held it. Refused while the shop is stopped."""
-    return await _order(ctx, body, key, api.resume_campaigns)
+    return await _order(request, ctx, body, key, api.resume_campaigns)
 
 
 @router.get(
@@ -197,11 +197,21 @@ async def check_campaign(request: Request, ctx: CurrentCtx, campaign_id: Campaig
 
 
 async def _order(
-    ctx: Ctx, body: OrderRequest, key: str | None, act: Callable[..., Awaitable[Sequence[ActionRecord]]]
+    request: Request,
+    ctx: Ctx,
+    body: OrderRequest,
+    key: str | None,
+    act: Callable[..., Awaitable[Sequence[ActionRecord]]],
 ) -> ActionsReply:
     try:
         booked = await act(
-            ctx, products=body.product_ids, campaigns=body.campaign_ids, reason=body.reason, cause=MANUAL, key=key
+            ctx,
+            products=body.product_ids,
+            campaigns=body.campaign_ids,
+            reason=body.reason,
+            cause=MANUAL,
+            key=key,
+            deadline_seconds=request.app.state.settings.actions.escalate_seconds,
         )
     except NervioError as error:
         raise in_terms_of(error, _ORDER_NAMES) from None

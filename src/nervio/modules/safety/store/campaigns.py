@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 
 from nervio.db.batch import Batch
@@ -188,6 +189,14 @@ def lock_campaign(connection: TenantConnection, dialect: Dialect, campaign_id: s
     """Locks one campaign until the commit."""
     statement = select(_C.id).where(_C.tenant_id == connection.tenant_id, _C.id == campaign_id)
     connection.execute(dialect.lock(statement, ad_campaigns)).first()
+
+
+def list_tenants(connection: DatabaseConnection, after: str | None, limit: int) -> list[str]:
+    """The tenants that have campaigns, after one."""
+    statement = select(_C.tenant_id).distinct().order_by(_C.tenant_id).limit(limit)
+    if after is not None:
+        statement = statement.where(_C.tenant_id > after)
+    return [row[0] for row in connection.execute(statement)]
 
 
 def write_status(connection: TenantConnection, campaign_id: str, status: str, now: Instant) -> None:

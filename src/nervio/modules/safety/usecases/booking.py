@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.tenancy import TenantConnection
 from nervio.events.actions import ACTION_BOOKED, ActionChanged
-from nervio.kernel.ids import new_id
+from nervio.kernel.errors import invalid
+from nervio.kernel.ids import is_id, new_id
 from nervio.kernel.time import SECOND
 from nervio.modules.ledger import api as ledger
 from nervio.modules.safety.contracts.actions import (
@@ -19,12 +21,40 @@ from nervio.modules.safety.contracts.actions import (
     Booked,
     Step,
 )
+from nervio.modules.safety.domain.actions import check_cause
+from nervio.modules.safety.domain.halts import check_reason
 from nervio.modules.safety.store import actions as store
 from nervio.modules.safety.store import campaigns
 from nervio.modules.safety.store.actions import OpenAction
 
 RESUMING_TOUCHES = ("ledger", "sales", "stock")
 """A stop of any of these keeps campaigns paused: what brings buyers must not start before the shop can serve them."""
+MOST_TARGETS = 1000
+
+
+def make_order(
+    kind: ActionKind,
+    products: Sequence[str] | None,
+    named: Sequence[str] | None,
+    reason: str,
+    cause: str,
+    deadline_seconds: int,
+) -> BookActions:
+    """What is booked for products, campaigns or, with neither, all of a tenant. Raises `invalid` naming the field."""
+    for field, given in (("products", products), ("campaigns", named)):
+        if given is not None and len(given) > MOST_TARGETS:
+            raise invalid("too_many_targets", f"{field} must name at most {MOST_TARGETS}.", field=field)
+        for n, one in enumerate(given or ()):
+            if not is_id(one):
+                raise invalid("invalid_id", f"{field} must be ids.", field=f"{field}[{n}]")
+    return BookActions(
+        kind,
+        None if products is None else tuple(sorted(set(products))),
+        None if named is None else tuple(sorted(set(named))),
+        check_reason(reason),
+        check_cause(cause),
+        deadline_seconds,
+    )
 
 
 def _book(batch: Batch, command: Command[BookActions, Booked]) -> Booked:

@@ -168,6 +168,7 @@ async def _order(frame: Frame, kind: str) -> Response:
         reason=text_of(form, "reason", 500),
         cause=MANUAL,
         key=None,
+        deadline_seconds=frame.request.app.state.settings.actions.escalate_seconds,
     )
     return await _saved(frame, kind, ordered)
 
