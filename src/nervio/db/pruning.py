@@ -1,6 +1,7 @@
-"""Forgets what has done its work: old answers to idempotency keys, events that every reader has had, old inbox marks.
+"""Forgets what has done its work: old answers to idempotency keys, events that every reader has had, old inbox marks, and
+what modules say is over.
 
-There is no index by age, which every sale would pay for. Answers and marks are looked through in the order of their keys, a
+There is no index by age, which every sale would pay for. Rows of tables with an age are looked through in the order of their keys, a
 slice at a time in a read of its own, and only slices that hold something old are touched; events go in the order of facts,
 with a cursor of their own. Every transaction removes few rows and is followed by a pause, so that sales have their turn.
 
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, delete, func, select, true, tuple_
 
 from nervio.db import halt, leases
 from nervio.db.context import Ctx
@@ -99,21 +100,53 @@ def remove_events(connection: Connection, span: tuple[int, int]) -> int:
 # -- tables with an age, in the order of their keys ------------------------------------------------------------------
 
 
-def read_slice(connection: Connection, table: Table, after: Row | None) -> list[Row]:
-    """The next rows as (key columns, recorded_at)."""
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """Rows of a table that may go some days after they were over.
+
+    `since` is the column that says when that was (NULL: it still stands), `is_over` what must hold of a row besides. `parts`
+    are columns of another table that name a row by its key, in the key's order: those rows go with it.
+    """
+
+    table: Table
+    days: int
+    since: Column[Any]
+    is_over: ColumnElement[bool] | None = None
+    parts: tuple[Column[Any], ...] = ()
+
+
+def read_slice(connection: Connection, aged: Aged, after: Row | None) -> list[Row]:
+    """The next rows as (key columns, since)."""
+    table = aged.table
     key = list(table.primary_key.columns)
-    statement = select(*key, table.c.recorded_at).order_by(*key).limit(ROWS_A_READ)
+    statement = select(*key, aged.since).order_by(*key).limit(ROWS_A_READ)
     if after is not None:
         statement = statement.where(_at(table) > _values(table, "after"))
     return [tuple(row) for row in connection.execute(statement, _named("after", after))]
 
 
-def remove_older(connection: Connection, table: Table, first: Row, last: Row, before: Instant) -> int:
-    """Removes what was recorded before then of the rows from the first key to the last; how many there were."""
-    statement = delete(table).where(
-        _at(table) >= _values(table, "first"), _at(table) <= _values(table, "last"), table.c.recorded_at < before
+def remove_older(connection: Connection, aged: Aged, first: Row, last: Row, before: Instant) -> int:
+    """Removes what was over before then of the rows from the first key to the last; how many there were."""
+    table, within = aged.table, {**_named("first", first), **_named("last", last)}
+    may_go = (
+        _at(table) >= _values(table, "first"),
+        _at(table) <= _values(table, "last"),
+        aged.since < before,
+        true() if aged.is_over is None else aged.is_over,
     )
-    return connection.execute(statement, {**_named("first", first), **_named("last", last)}).rowcount
+    if aged.parts:
+        # Judged once and locked: a row that changes its mind in between must not be left without its parts.
+        doomed = [tuple(row) for row in connection.execute(_locked(connection, table).where(*may_go), within)]
+        if not doomed:
+            return 0
+        connection.execute(delete(aged.parts[0].table).where(tuple_(*aged.parts).in_(doomed)))
+        return connection.execute(delete(table).where(_at(table).in_(doomed))).rowcount
+    return connection.execute(delete(table).where(*may_go), within).rowcount
+
+
+def _locked(connection: Connection, table: Table) -> Any:
+    key = list(table.primary_key.columns)
+    return dialect_of(connection).lock(select(*key).order_by(*key), table)
 
 
 def _at(table: Table) -> Any:
@@ -131,21 +164,22 @@ def _named(name: str, key: Row | None) -> dict[str, object]:
 class _Walk:
     """Goes through a table again and again, with a rest in between."""
 
-    def __init__(self, table: Table) -> None:
-        self._table = table
+    def __init__(self, aged: Aged) -> None:
+        self._aged = aged
         self._after: Row | None = None
         self._rests_until = float("-inf")
 
-    async def step(self, ctx: Ctx, before: Instant, remove: Callable[[Removal], Awaitable[None]]) -> bool:
-        """Looks at one slice; whether there is more to look at now."""
+    async def step(self, ctx: Ctx, now: Instant, remove: Callable[[Removal], Awaitable[None]]) -> bool:
+        """Looks at one slice; whether there is more to look at now. `now` is what the days are counted back from."""
+        before = now - self._aged.days * DAY
         if ctx.clock.monotonic() < self._rests_until:
             return False
-        rows = await ctx.database.read(partial(read_slice, table=self._table, after=self._after))
+        rows = await ctx.database.read(partial(read_slice, aged=self._aged, after=self._after))
         for at in range(0, len(rows), ROWS_A_TRANSACTION):
             part = rows[at : at + ROWS_A_TRANSACTION]
-            if any(row[-1] < before for row in part):
+            if any(row[-1] is not None and row[-1] < before for row in part):
                 first, last = part[0][:-1], part[-1][:-1]
-                await remove(partial(remove_older, table=self._table, first=first, last=last, before=before))
+                await remove(partial(remove_older, aged=self._aged, first=first, last=last, before=before))
         more = len(rows) == ROWS_A_READ
         self._after = rows[-1][:-1] if more else None
         if not more:
@@ -157,13 +191,17 @@ class Pruner:
     """Removes what is older than the days given. One process at a time runs it; two would do no harm.
 
     `readers` are the cursors of those who read the outbox. An inbox mark stays at least as long as its event can be
-    delivered again: as long as a cursor may go back to it.
+    delivered again: as long as a cursor may go back to it. `others` are tables of modules, each with days of its own.
     """
 
-    def __init__(self, answers_days: int, events_days: int, readers: Sequence[str]) -> None:
-        self._answers_age, self._events_age = answers_days * DAY, events_days * DAY
+    def __init__(
+        self, answers_days: int, events_days: int, readers: Sequence[str], others: Sequence[Aged] = ()
+    ) -> None:
+        self._events_age = events_days * DAY
         self._readers = readers
-        self._answers, self._marks = _Walk(idempotency_keys), _Walk(inbox)
+        self._marks = _Walk(Aged(inbox, events_days, inbox.c.recorded_at))
+        answers = Aged(idempotency_keys, answers_days, idempotency_keys.c.recorded_at)
+        self._others = [_Walk(answers), *(_Walk(aged) for aged in others)]
 
     async def run(self, ctx: Ctx) -> int:
         """One round of about a second; how many rows it removed. Raises `halted` during a stop."""
@@ -175,7 +213,6 @@ class Pruner:
             await asyncio.sleep(PAUSE_SECONDS)
 
         horizon = await ctx.database.read(partial(read_horizon, now=ctx.clock.now(), readers=self._readers))
-        answers_before = horizon.now - self._answers_age
         events_before = horizon.passed_at - self._events_age
         ends_at = asyncio.get_running_loop().time() + ROUND_SECONDS
         more = True
@@ -184,8 +221,9 @@ class Pruner:
             if span is not None:
                 await remove(partial(remove_events, span=span))
             # Each has its turn in every round, so that none waits for another's backlog.
-            more = await self._answers.step(ctx, answers_before, remove)
-            more = await self._marks.step(ctx, events_before, remove) or more or span is not None
+            more = await self._marks.step(ctx, horizon.passed_at, remove) or span is not None
+            for walk in self._others:
+                more = await walk.step(ctx, horizon.now, remove) or more
         return removed
 
 

@@ -20,6 +20,7 @@ from nervio.db.vault import Vault
 from nervio.modules.identity.settings import IdentitySettings
 from nervio.modules.safety.settings import ActionSettings, SafetySettings
 from nervio.modules.stock.settings import StockSettings
+from nervio.runtime.keeping_settings import BackupSettings, LedgerSettings, RetentionSettings
 
 PREFIX = "NERVIO_"
 ENV_FILE = ".env"
@@ -136,37 +137,6 @@ class SecretSettings(BaseModel):
                 'make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
             )
         return value
-
-
-class LedgerSettings(BaseModel):
-    """The journal's seal."""
-
-    seal_seconds: float = Field(5.0, gt=0, description="How often what was written since is sealed.")
-    export_directory: Path | None = Field(
-        None, description="Where sealed blocks are written outside the database. Empty: `seals` in the data directory."
-    )
-
-
-class BackupSettings(BaseModel):
-    """Backups."""
-
-    directory: Path = Field(Path("backups"), description="Where backups are written.")
-    daily: bool = Field(True, description="Whether a backup is made every day by the server itself.")
-    daily_at: str = Field(
-        "02:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="When, as HH:MM on this machine's clock."
-    )
-    keep_days: int = Field(14, ge=1, description="Days whose last backup is kept when the daily one is made.")
-
-
-class RetentionSettings(BaseModel):
-    """How long what has done its work is kept. The journal, tickets and stock are kept for ever."""
-
-    answers_days: int = Field(
-        90, ge=1, le=36_500, description="Days for which an Idempotency-Key is sure to get its first answer again."
-    )
-    events_days: int = Field(
-        30, ge=1, le=36_500, description="Days for which events stay readable after every reader has had them."
-    )
 
 
 class EventsSettings(BaseModel):

@@ -33,6 +33,7 @@ from nervio.modules.ledger.contracts import Sealing
 from nervio.modules.safety.api import DrillSchedule, HaltWatch, Surveillance, start_surveillance
 from nervio.modules.safety.api.actions import ActionWorker, Policy
 from nervio.modules.safety.api.alerts import AlertWorker
+from nervio.modules.safety.api.retention import list_aged
 from nervio.modules.safety.api.rules import ROUND_SECONDS
 from nervio.ports.bus import Bus
 from nervio.ports.clock import Clock
@@ -223,7 +224,8 @@ class App:
 
     def _pruner(self) -> Pruner:
         kept = self.settings.retention
-        return Pruner(kept.answers_days, kept.events_days, readers=[RELAY_CURSOR])
+        others = list_aged(kept.trips_days, kept.alerts_days)
+        return Pruner(kept.answers_days, kept.events_days, readers=[RELAY_CURSOR], others=others)
 
     def _daily_backup(self) -> tuple[PacedWork, ...]:
         if not self.settings.backup.daily:

@@ -30,13 +30,13 @@ IN_SHADOW = "shadow"
 
 def trip_key(body: RecordTrip) -> str:
     """The idempotency key of a trip. The revision is part of it, so that a trip refused since the rule was changed meanwhile
-    is no answer to the one that comes after."""
-    return f"{body.rule}:{body.subject}:{body.number}:{body.revision}"
+    is no answer to the one that comes after; the moment too, since numbers begin anew where an old state was pruned."""
+    return f"{body.rule}:{body.subject}:{body.number}:{body.revision}:{body.at}"
 
 
 def clear_key(body: RecordClear) -> str:
     """The idempotency key of a clear."""
-    return f"{body.rule}:{body.subject}:{body.number}"
+    return f"{body.rule}:{body.subject}:{body.number}:{body.at}"
 
 
 def _record_trip(batch: Batch, command: Command[RecordTrip, Recorded]) -> Recorded:
