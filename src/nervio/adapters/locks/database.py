@@ -19,21 +19,14 @@ class DatabaseLocks(LeaseLocks):
 
 
 class TableRoom:
-    """Waiting at the table itself: it is always one's turn to look."""
+    """Waiting at the table itself: nobody tells those of other processes."""
 
-    async def enter(self, name: str, owner: str, seconds: float) -> bool:
-        return True
-
-    async def wait(self, name: str, bell: asyncio.Event, seconds: float) -> bool:
+    async def wait(self, name: str, bell: asyncio.Event, pause: float, longest: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                return await bell.wait()
-        return False
+            async with asyncio.timeout(min(pause, longest)):
+                await bell.wait()
 
-    async def renew(self, name: str, owner: str, seconds: float) -> bool:
-        return True
-
-    async def leave(self, name: str, owner: str) -> None:
+    def wake(self, name: str) -> None:
         return
 
     async def close(self) -> None:

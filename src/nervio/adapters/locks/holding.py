@@ -40,23 +40,15 @@ SHORTEST_RENEWAL_PAUSE_SECONDS = 0.005
 
 
 class Room(Protocol):
-    """Where waiters wait. It decides nothing: whoever has the lock is in the lease table."""
+    """Where waiters wait, once they found the lock held. It decides nothing: whoever has the lock is in the lease table."""
 
-    async def enter(self, name: str, owner: str, seconds: float) -> bool:
-        """Whether it is this waiter's turn to ask the table."""
+    async def wait(self, name: str, bell: asyncio.Event, pause: float, longest: float) -> None:
+        """Waits to be told that the lock was let go, at most `longest` seconds; only `pause` where nobody would tell. `bell`
+        rings for those of this process."""
         ...
 
-    async def wait(self, name: str, bell: asyncio.Event, seconds: float) -> bool:
-        """Waits for a notice that the lock was let go, at most so long; whether there was one. `bell` rings for those of
-        this process."""
-        ...
-
-    async def renew(self, name: str, owner: str, seconds: float) -> bool:
-        """Keeps the others waiting for as long as the lease was renewed; False when it is another's turn."""
-        ...
-
-    async def leave(self, name: str, owner: str) -> None:
-        """Ends the turn, of one who had the lock or gave up waiting, and wakes the next."""
+    def wake(self, name: str) -> None:
+        """Tells the first who waits elsewhere, if anybody does, to look at the table. Keeps nobody waiting."""
         ...
 
     async def close(self) -> None:
@@ -107,9 +99,11 @@ class LeaseLocks:
         deadline = None if patience_seconds is None else began + patience_seconds
         lease = None
         with self._in_line(name) as line:
+            # Who stood in line stands behind one who just got the lock, most likely, and looks before it tries.
+            has_stood = line.turn.locked()
             if await _turn_came(line, deadline):
                 try:
-                    lease = await self._contend(name, seconds, deadline, line)
+                    lease = await self._contend(name, seconds, deadline, line, look_first=has_stood)
                 finally:
                     line.turn.release()
         if lease is None:
@@ -122,7 +116,6 @@ class LeaseLocks:
         ours = bool(await self._desk.ask(Ask(Deed.RENEW, lease.fence[0], lease.owner, lease.seconds)))
         if ours:
             lease.renewed(asked_at)
-            await self._room.renew(lease.name, lease.owner, lease.seconds)
         elif not lease.is_lost and not lease.is_released:
             self._lost(lease)
         return ours
@@ -190,42 +183,44 @@ class LeaseLocks:
             if not line.users:
                 del self._lines[name]
 
-    async def _contend(self, name: str, seconds: float, deadline: float | None, line: _Line) -> Lease | None:
+    async def _contend(
+        self, name: str, seconds: float, deadline: float | None, line: _Line, *, look_first: bool
+    ) -> Lease | None:
         """Asks the table, again and again until `deadline`. Whoever gives up, in whatever way, leaves nothing behind."""
         loop, owner = asyncio.get_running_loop(), new_id()
         state: Held | None = None
         state_since = 0.0
         pause = FIRST_PAUSE_SECONDS
+        has_waited = False
+        lease: Lease | None = None
         try:
-            woken = True
             while True:
                 line.bell.clear()
-                turn = await self._room.enter(name, owner, seconds)
-                if turn or not woken or state is None:
-                    asked_at = self._clock.monotonic()
-                    given_up = state if state is not None and asked_at - state_since > self._longest_seconds else None
-                    answer = await self._take(name, owner, seconds, given_up, state, look_first=not turn)
-                    if isinstance(answer, Taken):
-                        if answer.ran_out:
-                            metrics.EXPIRIES.labels(metrics.family_of(name)).inc()
-                        fence = (PREFIX + name, answer.token)
-                        return Lease(name, owner, fence, seconds, asked_at, self._clock.monotonic)
-                    if answer != state:
-                        state, state_since = answer, asked_at
+                asked_at = self._clock.monotonic()
+                given_up = state if state is not None and asked_at - state_since > self._longest_seconds else None
+                answer = await self._take(name, owner, seconds, given_up, state, look_first=look_first or has_waited)
+                if isinstance(answer, Taken):
+                    if answer.ran_out:
+                        metrics.EXPIRIES.labels(metrics.family_of(name)).inc()
+                    fence = (PREFIX + name, answer.token)
+                    lease = Lease(name, owner, fence, seconds, asked_at, self._clock.monotonic)
+                    return lease
+                if answer != state:
+                    state, state_since = answer, asked_at
                 if deadline is not None and loop.time() >= deadline:
-                    break
-                if pause == FIRST_PAUSE_SECONDS:
+                    return None
+                if not has_waited:
                     metrics.WAITS.labels(metrics.family_of(name)).inc()
+                has_waited = True
                 pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
-                left = self._left(state)
-                longest = pause * random.uniform(0.5, 1.0) if turn else BACKSTOP_SECONDS  # noqa: S311 (spreads pollers)
-                rest = min(longest, left, *(() if deadline is None else (deadline - loop.time(),)))
-                woken = await self._room.wait(name, line.bell, max(rest, 0.001))
-        except BaseException:
-            self._keep(self._room.leave(name, owner))
-            raise
-        await self._room.leave(name, owner)
-        return None
+                longest = min(
+                    self._left(state), *(() if deadline is None else (deadline - loop.time(),)), BACKSTOP_SECONDS
+                )
+                spread = pause * random.uniform(0.5, 1.0)  # noqa: S311 (spreads pollers)
+                await self._room.wait(name, line.bell, spread, max(longest, 0.001))
+        finally:
+            if has_waited and lease is None:
+                self._room.wake(name)  # what told us, if it did, was meant for one who goes on
 
     def _left(self, state: Held | None) -> float:
         """Seconds until a lease that is seen runs out by the wall clock; the longest there are where nothing is known."""
@@ -238,7 +233,7 @@ class LeaseLocks:
         self, name: str, owner: str, seconds: float, given_up: Held | None, state: Held | None, *, look_first: bool
     ) -> Taken | Held:
         lease = PREFIX + name
-        if look_first or state is not None:
+        if look_first:
             # Looking costs the writers nothing; on SQLite a try would stand between them.
             found = await self._desk.look(lease)
             if found is not None and found.expires_at > self._clock.now() and found != given_up:
@@ -273,7 +268,7 @@ class LeaseLocks:
             line = self._lines.get(name)
             if line is not None:
                 line.bell.set()
-            await self._room.leave(name, owner)
+            self._room.wake(name)
 
     async def _renew_forever(self, lease: Lease) -> None:
         pause = lease.seconds / 3

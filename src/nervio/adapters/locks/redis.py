@@ -1,5 +1,8 @@
 """Locks whose waiters wait in Redis: woken in order of arrival the moment a lock is let go, without asking the database.
 
+The table is tried first, and whoever gets the lock there asks nothing of Redis; what is let go is told afterwards, many locks
+in one message, and nobody waits for that.
+
 Redis carries the waiting and nothing else. Who holds a lock, and the token that fences a late holder, is in the lease table:
 a counter in Redis goes backwards after a flush, and a key in it is gone with the server. Whatever happens to Redis, at worst
 waiters look at the table by themselves.
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
@@ -27,29 +31,21 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 1.0
 CONNECTIONS = 64
 """One a lock that somebody of this process waits for; beyond it waiters look at the table."""
+NOTICE_MILLISECONDS = 60_000
 FIRST_AWAY_SECONDS = 0.5
 LONGEST_AWAY_SECONDS = 30.0
 
 _AWAY = (RedisError, OSError)  # TimeoutError is one of the latter
 
-# Only the owner ends its turn; the first who waits is handed the notice and nobody else is woken.
-_LEAVE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('LPUSH', KEYS[2], '1')
-redis.call('LTRIM', KEYS[2], 0, 0)
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-return 1
+# The first who waits is handed the notice and nobody else is woken; one that nobody waits for tells the next to look twice.
+_WAKE = """
+for _, list in ipairs(KEYS) do
+  redis.call('LPUSH', list, '1')
+  redis.call('LTRIM', list, 0, 0)
+  redis.call('PEXPIRE', list, ARGV[1])
+end
 """
-
-# A key that was flushed away is put back, so that the others go on waiting instead of looking at the table.
-_RENEW = """
-local owner = redis.call('GET', KEYS[1])
-if owner == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-if owner then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
+"""KEYS: the lists of the locks. ARGV: milliseconds for which a notice is kept."""
 
 
 class RedisLocks(LeaseLocks):
@@ -62,49 +58,47 @@ class RedisLocks(LeaseLocks):
 
 
 class RedisRoom:
-    """A key a lock (owner token, SET NX PX) for the turn, and a list to be woken through (BLPOP serves in order)."""
+    """A list a lock, through which its waiters are woken (BLPOP serves in order)."""
 
     def __init__(self, url: str, clock: Clock) -> None:
         self._clock = clock
-        self._client: Redis = Redis.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            socket_connect_timeout=PATIENCE_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # the table is asked instead, at once
-        )
-        self._leave = self._client.register_script(_LEAVE)
-        self._renew = self._client.register_script(_RENEW)
+        # Those who wait may have every connection that there is, and none of them would ever be told.
+        self._client, self._telling_client = _connect(url, CONNECTIONS), _connect(url, 2)
+        self._wake = self._telling_client.register_script(_WAKE)
         self._table = TableRoom()
+        self._let_go: set[str] = set()
+        self._telling: asyncio.Task[None] | None = None
         self._away_until = 0.0
         self._away_seconds = 0.0
         self._abandoned: set[asyncio.Task[Any]] = set()
 
-    async def enter(self, name: str, owner: str, seconds: float) -> bool:
-        key, lasts = _keys(name)[0], _milliseconds(seconds)
-        if await self._ask(lambda: self._client.set(key, owner, nx=True, px=lasts), otherwise=True):
-            return True
-        return await self.renew(name, owner, seconds)  # it may be ours from an earlier try
-
-    async def wait(self, name: str, bell: asyncio.Event, seconds: float) -> bool:
-        _, wake = _keys(name)
+    async def wait(self, name: str, bell: asyncio.Event, pause: float, longest: float) -> None:
         if self._is_away:
-            return await self._table.wait(name, bell, seconds)
-        notice = await self._ask(lambda: self._client.blpop([wake], timeout=seconds), None, PATIENCE_SECONDS + seconds)
-        return notice is not None
+            await self._table.wait(name, bell, pause, longest)
+            return
+        await self._ask(lambda: self._client.blpop([_list(name)], timeout=longest), None, PATIENCE_SECONDS + longest)
 
-    async def renew(self, name: str, owner: str, seconds: float) -> bool:
-        arguments: list[str | int] = [owner, _milliseconds(seconds)]
-        return bool(await self._ask(lambda: self._renew(keys=_keys(name), args=arguments), otherwise=True))
-
-    async def leave(self, name: str, owner: str) -> None:
-        arguments: list[str | int] = [owner, _milliseconds(LONGEST_LEASE_SECONDS)]
-        await self._ask(lambda: self._leave(keys=_keys(name), args=arguments), None)
+    def wake(self, name: str) -> None:
+        self._let_go.add(name)
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell(), name="nervio-locks-teller")
 
     async def close(self) -> None:
+        if self._telling is not None:
+            await asyncio.wait([self._telling], timeout=PATIENCE_SECONDS)
+            self._abandon(self._telling)
         for task in self._abandoned:
             task.cancel()
         await asyncio.gather(*self._abandoned, return_exceptions=True)
         await self._client.aclose()
+        await self._telling_client.aclose()
+
+    async def _tell(self) -> None:
+        """Tells of all that is let go meanwhile in one message after another."""
+        while self._let_go:
+            lists = [_list(name) for name in self._let_go]
+            self._let_go.clear()
+            await self._ask(partial(self._wake, keys=lists, args=[NOTICE_MILLISECONDS]), None)
 
     @property
     def _is_away(self) -> bool:
@@ -154,10 +148,15 @@ async def _awaited(question: Callable[[], Awaitable[Any]]) -> Any:
     return await question()
 
 
-def _keys(name: str) -> tuple[str, str]:
-    """The keys of a lock's turn and of its notices; the braces keep both on one node of a cluster."""
-    return f"nervio:lock:{{{name}}}", f"nervio:lock:{{{name}}}:wake"
+def _connect(url: str, connections: int) -> Redis:
+    return Redis.from_url(
+        url,
+        max_connections=connections,
+        socket_connect_timeout=PATIENCE_SECONDS,
+        retry=Retry(NoBackoff(), 0),  # the table is asked instead, at once
+    )
 
 
-def _milliseconds(seconds: float) -> int:
-    return max(1, int(seconds * 1000))
+def _list(name: str) -> str:
+    """The key of the notices of a lock."""
+    return f"nervio:lock:{{{name}}}:wake"
