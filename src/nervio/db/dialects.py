@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    UnaryExpression,
     bindparam,
     cast,
     column,
@@ -28,11 +29,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.operators import custom_op
 
 from nervio.db.driver import compiled, run_many_on_sqlite, run_on_asyncpg, run_on_sqlite, run_script_on_asyncpg
 from nervio.db.statements import OFTEN_SHARED, Shape, postgresql_sql, rows_of, sqlite_sql
 from nervio.db.tables import Id, commits
 from nervio.db.writes import Insert, KeysRaced, Row, Update, Write
+
+T = TypeVar("T")
 
 # One number for the whole database: advisory locks are per database, and a stop is too.
 FENCE_KEY = 0x4E45_5256_494F
@@ -65,6 +69,11 @@ class Dialect(ABC):
     @abstractmethod
     def lock(self, statement: Select[Any], table: Table) -> Select[Any]:
         """The statement, taking row locks of `table` where the database has such a thing."""
+
+    @abstractmethod
+    def not_by_index(self, c: ColumnElement[T]) -> ColumnElement[T]:
+        """The column, for a condition that is to be checked on rows found otherwise. SQLite guesses without statistics which
+        table of a join to begin with, and a condition on the larger one tempts it."""
 
     @abstractmethod
     def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
@@ -144,6 +153,10 @@ class SQLiteDialect(Dialect):
     def lock(self, statement: Select[Any], table: Table) -> Select[Any]:
         return statement
 
+    def not_by_index(self, c: ColumnElement[T]) -> ColumnElement[T]:
+        # A unary plus: https://sqlite.org/optoverview.html#disqualifying_where_clause_terms_using_unary_
+        return UnaryExpression(c, operator=custom_op("+"), type_=c.type)
+
     def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
         return run_on_sqlite(connection, sql, arguments)
 
@@ -218,6 +231,9 @@ class PostgreSQLDialect(Dialect):
 
     def lock(self, statement: Select[Any], table: Table) -> Select[Any]:
         return statement.with_for_update(of=table)
+
+    def not_by_index(self, c: ColumnElement[T]) -> ColumnElement[T]:
+        return c  # it keeps statistics
 
     def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
         return run_on_asyncpg(connection, sql, arguments)

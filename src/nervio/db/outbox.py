@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, func, or_, select, update
 
-from nervio.db.dialects import dialect_of
+from nervio.db.dialects import Dialect, dialect_of
 from nervio.db.tables import commits, cursors, inbox, outbox
 from nervio.db.writes import Insert
 from nervio.kernel.time import Instant
@@ -17,6 +17,8 @@ from nervio.ports.bus import Event
 
 REPLAY = "relay:replay"
 """The cursor by which somebody asks the relay to go back."""
+LOOK_BACK = 20_000
+NEWEST_IDS = 200
 
 
 def read_after(
@@ -31,32 +33,33 @@ def read_after(
     parameters: dict[str, Any] = {"after": position, "n": n, "most": limit, "tenant": tenant_id}
     if types is not None:
         parameters["types"] = list(types)
-    return _events(connection.execute(_after(tenant_id is not None, types is not None), parameters))
+    statement = _after(dialect_of(connection), tenant_id is not None, types is not None)
+    return _events(connection.execute(statement, parameters))
 
 
 def list_newest(connection: Connection, tenant_id: str, types: Collection[str], limit: int) -> list[Event]:
-    """A tenant's newest events, the newest first; of some types, or of all where none is named."""
-    c, o = commits.c, outbox.c
+    """A tenant's newest events, the newest first; of some types, or of all where none is named. Looks through the newest
+    `LOOK_BACK` commits, so that it costs no more in a shop that has told little for long."""
+    dialect, c, o = dialect_of(connection), commits.c, outbox.c
+    tenant = dialect.not_by_index(o.tenant_id) == tenant_id
     statement = (
         select(o.id, o.type, o.tenant_id, o.key, o.payload, o.n, c.position, c.recorded_at)
         .join_from(commits, outbox, o.commit_id == c.id)
-        .where(o.tenant_id == tenant_id, c.position.is_not(None))
+        .where(tenant, c.position > last_position(connection) - LOOK_BACK)
         .order_by(c.position.desc(), o.n.desc())
         .limit(limit)
     )
-    return _events(connection.execute(statement.where(o.type.in_(types)) if types else statement))
+    if types:
+        statement = statement.where(dialect.not_by_index(o.type).in_(types))
+    return _events(connection.execute(statement))
 
 
 def newest_event_position(connection: Connection) -> int:
-    """The position of the newest commit that told something; 0 where there is none."""
-    c = commits.c
-    newest = (
-        select(c.position)
-        .where(c.position.is_not(None), select(outbox.c.n).where(outbox.c.commit_id == c.id).exists())
-        .order_by(c.position.desc())
-        .limit(1)
-    )
-    return connection.execute(newest).scalar() or 0
+    """The position of the newest commit that told something; 0 where there is none. For figures, not for places to go on
+    from: it looks among the newest ids, which may be in another order than positions for a moment."""
+    newest = select(outbox.c.commit_id).order_by(outbox.c.commit_id.desc()).limit(NEWEST_IDS).subquery()
+    statement = select(func.max(commits.c.position)).join_from(newest, commits, commits.c.id == newest.c.commit_id)
+    return connection.execute(statement).scalar() or 0
 
 
 def ask_replay(connection: Connection, position: int) -> None:
@@ -134,19 +137,23 @@ def receive_once(
 
 
 @cache
-def _after(of_tenant: bool, of_types: bool) -> Select[tuple[str, str, str, str, str, int, int, Instant]]:
+def _after(
+    dialect: Dialect, of_tenant: bool, of_types: bool
+) -> Select[tuple[str, str, str, str, str, int, int, Instant]]:
     c, o = commits.c, outbox.c
     after: BindParameter[int] = bindparam("after")
     statement = (
         select(o.id, o.type, o.tenant_id, o.key, o.payload, o.n, c.position, c.recorded_at)
         .join_from(commits, outbox, o.commit_id == c.id)
-        .where(or_(c.position > after, and_(c.position == after, o.n > bindparam("n"))))
+        # The first says nothing that the second does not; it is what the index on positions is entered by. Without it, and
+        # with a look-up in the outbox first, every round would read the whole history.
+        .where(c.position >= after, or_(c.position > after, dialect.not_by_index(o.n) > bindparam("n")))
         .order_by(c.position, o.n)
         .limit(bindparam("most"))
     )
     if of_types:
-        statement = statement.where(o.type.in_(bindparam("types", expanding=True)))
-    return statement.where(o.tenant_id == bindparam("tenant")) if of_tenant else statement
+        statement = statement.where(dialect.not_by_index(o.type).in_(bindparam("types", expanding=True)))
+    return statement.where(dialect.not_by_index(o.tenant_id) == bindparam("tenant")) if of_tenant else statement
 
 
 __all__: Sequence[str] = [

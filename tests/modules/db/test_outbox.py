@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, create_engine, func, insert, select
+from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError
 
-from nervio.db.outbox import last_position, read_after, receive_once
+from nervio.db.outbox import last_position, list_newest, newest_event_position, read_after, receive_once
 from nervio.db.sequencer import number_commits
-from nervio.db.tables import cursors, inbox
+from nervio.db.tables import commits, cursors, inbox, metadata
 from nervio.kernel.ids import new_id
 from nervio.ports.bus import Event
 from tests.builders import NOON, Store
@@ -60,6 +62,58 @@ async def test_a_refused_or_crashed_command_tells_nothing(store: Store) -> None:
     await store.database.submit_all([put("refuse"), put("a"), put("crash"), put("taken"), put("b")])
     await number(store)
     assert [event.key for event in await read_all(store, 10, TENANT)] == ["taken", "a", "b"]
+
+
+def plans_of(query: Callable[[Connection], object]) -> list[str]:
+    """How SQLite goes about the statements of a query, in a store without statistics."""
+    engine = create_engine("sqlite://")
+    plans: list[str] = []
+    metadata.create_all(engine)
+
+    def explain(connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        driver: Any = connection.connection.driver_connection
+        plans.extend(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+    with engine.connect() as connection:
+        listen(engine, "before_cursor_execute", explain)
+        query(connection)
+    engine.dispose()
+    return plans
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        partial(read_after, position=1, n=1, limit=500),
+        partial(read_after, position=1, n=1, limit=500, types=["a.v1", "b.v1"]),
+        partial(read_after, position=1, n=1, limit=500, tenant_id=TENANT),
+        partial(read_after, position=1, n=1, limit=500, tenant_id=TENANT, types=["a.v1"]),
+        partial(list_newest, tenant_id=TENANT, types=[], limit=50),
+        partial(list_newest, tenant_id=TENANT, types=["a.v1"], limit=50),
+    ],
+)
+def test_who_follows_reads_from_its_place_and_not_the_whole_history(query: Callable[[Connection], object]) -> None:
+    plans = plans_of(query)
+    assert not [step for step in plans if step.startswith("SCAN")], plans
+    assert [step for step in plans if "position>?" in step], plans
+
+
+async def test_the_newest_event_is_found_behind_commits_that_told_nothing(store: Store) -> None:
+    await store.database.submit(put("a"))
+    await number(store)
+    newest = await store.database.read(last_position)
+    assert await store.database.read(newest_event_position) == newest
+    silent = {
+        "id": new_id(),
+        "seq": newest + 1,
+        "position": newest + 1,
+        "recorded_at": NOON,
+        "entries": 0,
+        "digest": b"",
+    }
+    await store.database.bookkeep("receive", lambda c: c.execute(insert(commits).values(silent)))
+    assert await store.database.read(last_position) == newest + 1
+    assert await store.database.read(newest_event_position) == newest
 
 
 async def test_an_event_is_received_once_by_each_handler(store: Store) -> None:
