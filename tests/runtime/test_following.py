@@ -18,9 +18,10 @@ from nervio.runtime.commits import RingingDatabase
 from nervio.runtime.periodics import PacedWork, PeriodicRunner
 from nervio.runtime.relay import CURSOR, Relay, Sequencer, follow
 from nervio.runtime.roles import ROLES, check_roles
+from nervio.runtime.wiring import build
 from nervio.web.manifest import Periodic
 from tests.builders import Store, a_postgres_store, a_sale, a_store
-from tests.runtime.program import a_program
+from tests.runtime.program import a_program, settings_in
 
 PATIENCE_SECONDS = 20.0
 
@@ -212,3 +213,19 @@ async def test_on_postgresql_two_sequencers_and_two_relays_deliver_all_in_one_or
             places = [(event.position, event.n) for event in events]
             assert places == sorted(set(places))
             assert len(places) == 25
+
+
+async def test_a_program_that_starts_alone_waits_for_no_lease_of_the_one_before(tmp_path: Path) -> None:
+    async with a_program(tmp_path) as program:
+        # Power lost at three o'clock, and a clock without a battery says ten past two.
+        late = program.app.clock.now() + 3_000_000_000
+        await program.app.database.bookkeep("lease", lambda c: leases.acquire(c, "relay", "gone", late, 10))
+    app = build(settings_in(tmp_path))
+    async with app.started(("relay",)):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                held = await app.database.read(lambda c: leases.find_holder(c, "relay"))
+                assert held is not None
+                if (held.token, held.expires_at < late) == (2, True):
+                    break
+                await asyncio.sleep(0.02)

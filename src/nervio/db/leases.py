@@ -163,6 +163,12 @@ def release(connection: Connection, name: str, owner: str) -> None:
     connection.execute(update(leases).where(leases.c.name == name, leases.c.owner == owner).values(expires_at=0))
 
 
+def release_all(connection: Connection) -> None:
+    """Lets go of what others left behind, for a process that is the only one: nobody holds anything then, whatever a clock that
+    has been set back since makes of the expiries. Tokens stay, so that a late write is still told apart."""
+    connection.execute(update(leases).where(leases.c.expires_at > 0).values(expires_at=0))
+
+
 def check(connection: Connection, name: str, token: int) -> None:
     """Refuses a holder whose lease has changed hands since. Locks the row, so that it cannot change hands before the
     caller's transaction ends."""

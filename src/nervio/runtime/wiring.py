@@ -19,7 +19,7 @@ from nervio.adapters.halts.memory import MemoryHaltNotices
 from nervio.adapters.halts.redis import RedisHaltNotices
 from nervio.adapters.locks.database import DatabaseLocks
 from nervio.adapters.locks.redis import RedisLocks
-from nervio.db import migrate
+from nervio.db import leases, migrate
 from nervio.db.batch import Lane
 from nervio.db.context import Ctx
 from nervio.db.database import Database
@@ -212,10 +212,15 @@ class App:
             ),
             PacedWork(Periodic("retention.prune", "scheduler", PRUNE_SECONDS, self._pruner().run)),
             PacedWork(Periodic("safety.watch_rules", "scheduler", ROUND_SECONDS, self._started().surveillance.run)),
-            PacedWork(Periodic("safety.mirror", "scheduler", MIRROR_SECONDS, self._started().halt_mirror.run)),
             PacedWork(Periodic("safety.drills", "scheduler", DRILL_SECONDS, DrillSchedule(self.settings.safety).run)),
+            *self._mirror(),
             *self._daily_backup(),
         )
+
+    def _mirror(self) -> tuple[PacedWork, ...]:
+        if self.settings.redis_url is None:
+            return ()  # nobody could see it
+        return (PacedWork(Periodic("safety.mirror", "scheduler", MIRROR_SECONDS, self._started().halt_mirror.run)),)
 
     def _surveillance(self) -> Surveillance:
         probes = [probe for manifest in self.manifests for probe in manifest.probes]
@@ -264,6 +269,8 @@ class App:
                 self.lock.take()
                 stack.callback(self.lock.release)
             await self._open_parts(stack)
+            if self.is_exclusive:
+                await self.database.bookkeep("lease", leases.release_all)
             self.first_login = await identity.bootstrap(self.database, self.authenticator)
             if self.first_login is None:
                 self.unused_login = await identity.find_unused_login(self.database)

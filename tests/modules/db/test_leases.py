@@ -33,6 +33,13 @@ async def test_a_holder_that_comes_back_late_gets_a_new_token(url: str) -> None:
     assert await take(url, A, 11) == 2, "somebody may have held it in between"
 
 
+async def test_who_is_alone_lets_go_of_what_a_clock_that_was_set_back_left_behind(url: str) -> None:
+    assert await take(url, A, seconds_later=3600) == 1
+    assert await take(url, B) is None, "for an hour nobody would do the work"
+    await on(url, leases.release_all)
+    assert await take(url, B) == 2
+
+
 async def test_a_lease_that_was_let_go_is_free_at_once(url: str) -> None:
     await take(url, A)
     await on(url, lambda connection: leases.release(connection, "sealer", B))

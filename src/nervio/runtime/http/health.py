@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from nervio.db.database import Database
 from nervio.db.outbox import last_position
 
 CHECK_SECONDS = 2.0
+FRESH_SECONDS = 2.0
+"""How long the state of a server beside the database is taken for granted. Whoever asks more often, as anybody may, opens no
+connection for it."""
 
 Ping = Callable[[], Awaitable[None]]
 """Raises where the server does not answer."""
@@ -95,23 +99,49 @@ async def check_service(ping: Ping) -> Check:
     return Check(status="ok", milliseconds=_since(started), detail=None)
 
 
+class Services:
+    """How the servers beside the database are, without keeping whoever asks waiting for one that is away: looked at anew in the
+    background when the last look is `FRESH_SECONDS` old, and waited for only the first time."""
+
+    def __init__(self, pings: Mapping[str, Ping]) -> None:
+        self._pings = pings
+        self._found: dict[str, Check] = {}
+        self._looked_at = -math.inf
+        self._looking: asyncio.Task[None] | None = None
+
+    async def checks(self) -> dict[str, Check]:
+        """The last look at each."""
+        is_due = time.monotonic() - self._looked_at > FRESH_SECONDS
+        if self._pings and is_due and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._look(), name="nervio-health")
+        if self._pings and not self._found:
+            assert self._looking is not None
+            await asyncio.shield(self._looking)
+        return self._found
+
+    async def _look(self) -> None:
+        checks = await asyncio.gather(*map(check_service, self._pings.values()))
+        self._found = dict(zip(self._pings, checks, strict=True))
+        self._looked_at = time.monotonic()
+
+
 def health_router(
     database: Callable[[], Database], liveness: Liveness, services: Mapping[str, Ping] | None = None
 ) -> APIRouter:
     """The routes that say how this process is. `services` are the servers beside the database that are configured."""
     pings = services or {}
+    beside = Services(pings)
     router = APIRouter(tags=["health"])
     failed: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "Failed or stopping."}}
 
     @router.get("/health", responses=failed, summary="State of this process")
     @router.get("/api/health", responses=failed, summary="State of this process")
     async def health(response: Response) -> Health:
-        asked = asyncio.gather(*map(check_service, pings.values()))
-        (check, _), others = await asyncio.gather(check_database(database()), asked)
+        (check, _), others = await asyncio.gather(check_database(database()), beside.checks())
         status = "stopping" if liveness.stopping else check.status
         if status != "ok":
             response.status_code = 503
-        elif any(other.status != "ok" for other in others):
+        elif any(other.status != "ok" for other in others.values()):
             status = "degraded"
         return Health(
             status=status,
@@ -119,7 +149,7 @@ def health_router(
             environment=liveness.environment,
             uptime_seconds=round(time.monotonic() - liveness.started, 1),
             roles=list(liveness.roles),
-            checks={"database": check, **dict(zip(pings, others, strict=True))},
+            checks={"database": check, **others},
         )
 
     @router.get(
