@@ -54,10 +54,11 @@ async def a_transport(kind: str) -> AsyncIterator[Transport]:
     finally:
         for bus in transport.opened:
             await bus.close()
-        await _remove(kind, name)
+        await remove(kind, name)
 
 
-async def _remove(kind: str, name: str) -> None:
+async def remove(kind: str, name: str) -> None:
+    """What a bus of that name left at a server."""
     if kind == "redis":
         from nervio.adapters.bus.redis import connect
 

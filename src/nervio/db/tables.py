@@ -136,6 +136,19 @@ event_handlers = Table(
     Column("name", Text, primary_key=True),
     Column("begins_after", BigInteger, nullable=False, comment="position of the newest commit when it was first run"),
     Column("recorded_at", InstantColumn, nullable=False),
+    Column("taken_by", Text, nullable=True, comment="the process at work; NULL: the last one handed over"),
+)
+
+event_attempts = Table(
+    "event_attempts",
+    metadata,
+    Column("handler", Text, nullable=False),
+    Column("event_id", Id, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, comment="begun alone; 0: begun together with others"),
+    Column("recorded_at", InstantColumn, nullable=False),
+    PrimaryKeyConstraint("handler", "event_id"),
+    sqlite_with_rowid=False,
 )
 
 dead_letters = Table(
@@ -184,6 +197,7 @@ __all__ = [
     "commits",
     "cursors",
     "dead_letters",
+    "event_attempts",
     "event_handlers",
     "halts",
     "idempotency_keys",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,6 +42,32 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspects:
+    """Events of a group that may have killed a process: those up to a position where the last one did not hand over, and
+    above all those whose attempt is noted as begun (id → times begun alone)."""
+
+    until: int
+    begun: Mapping[str, int]
+
+
+class Trials(Protocol):
+    """Keeps an event that kills its process from being tried for ever."""
+
+    async def take_over(self, group: str) -> Suspects:
+        """This process works for the group from now on."""
+        ...
+
+    async def hand_over(self, group: str) -> None:
+        """It does so no more, and what it had under way did it no harm."""
+        ...
+
+    def attempt(self, group: str, event: Event, alone: int | None) -> AbstractAsyncContextManager[None]:
+        """Around an attempt. None: any event. 0: one that may be a killer is noted first. More: it was begun when a process
+        died; it is noted as begun so often, and no other attempt of this process goes on meanwhile."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Durable consumption under a name: each event reaches one of those who share it, and again until it was handled.
 
@@ -59,6 +86,8 @@ class Group:
     """How long a handler may take before it counts as failed."""
     at_once: int = 32
     """How many events of different keys may be in their handlers at once."""
+    trials: Trials | None = None
+    """Without it an event that kills its process comes again for ever."""
 
 
 class BusChanged(Exception):

@@ -9,28 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 from sqlalchemy import Connection, delete, select
 
 from nervio.adapters.bus.delivery import KeyedDelivery
 from nervio.db import dead_letters, leases, outbox
-from nervio.db.context import Ctx
-from nervio.db.database import Database
 from nervio.db.dead_letters import KeptLetter
 from nervio.db.dialects import dialect_of
 from nervio.db.tables import cursors, event_handlers
 from nervio.db.writes import Insert
-from nervio.kernel.errors import Kind, NervioError
-from nervio.modules.safety import api as safety
-from nervio.modules.safety.contracts.alerts import Alert, Severity
-from nervio.ports.bus import EVERYTHING, Bus, DeadLetter, Event, Group
-from nervio.ports.clock import Clock
+from nervio.kernel.errors import NervioError
+from nervio.ports.bus import EVERYTHING, Event
 from nervio.runtime.relay import BATCH, HANDLER_CURSORS, LARGEST_N, follow
+from nervio.runtime.trials import REPLAY, ProcessTrials
+from nervio.runtime.work import Surroundings, Work
 from nervio.web.manifest import EventHandler
 
 log = logging.getLogger(__name__)
@@ -41,107 +38,17 @@ POLL_SECONDS = 0.5
 MARK_SECONDS = 1.0
 IDLE_MARK_SECONDS = 30.0
 """How often a cursor is moved that only events of no interest went past."""
-LONGEST_REASON = 300
-"""Of what an alert tells of an error; the letter keeps all of it."""
 LOOK_SECONDS = 2.0
 """How often it is looked for letters that somebody wants tried again."""
 
-HANDLED = Counter("nervio_events_handled_total", "Events that a handler took.", ("handler",))
-FAILED = Counter("nervio_events_handler_failures_total", "Attempts of a handler that failed.", ("handler",))
-DEAD = Counter("nervio_events_dead_total", "Events that a handler gave up.", ("handler",))
 LAG = Gauge("nervio_events_handler_lag_positions", "Positions that a handler is behind the newest event.", ("handler",))
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every handler works with."""
-
-    database: Database
-    bus: Bus
-    clock: Clock
-    process_id: str
-    ctx_of: Callable[[str], Ctx]
-    attempts: int
-    seconds: float
-
-
-class Work:
-    """One handler at work: its events, its figures, its dead letters."""
-
-    def __init__(self, handler: EventHandler, around: Surroundings) -> None:
-        self.handler, self._around = handler, around
-        self.name = handler.name
-        self.cursor = HANDLER_CURSORS + handler.name
-        self.begins_after = 0
-        self.handled = 0
-        self.group = Group(handler.name, self._bury, attempts=around.attempts, seconds=around.seconds)
-        HANDLED.labels(self.name)
-        FAILED.labels(self.name)
-        DEAD.labels(self.name)
-
-    async def handle(self, event: Event) -> None:
-        """Handles what came after the handler began."""
-        if event.position > self.begins_after:
-            await self.try_once(event)
-
-    async def try_once(self, event: Event) -> None:
-        """One attempt. Commands of the context carry the receipt by which they happen once."""
-        ctx = replace(self._around.ctx_of(event.tenant_id), receipt=(self.name, event.id))
-        try:
-            await self.handler.handle(ctx, event)
-        except NervioError as error:
-            if error.kind is not Kind.HALTED:
-                FAILED.labels(self.name).inc()
-            raise
-        except Exception:
-            FAILED.labels(self.name).inc()
-            raise
-        self.handled += 1
-        HANDLED.labels(self.name).inc()
-
-    def delivery(self) -> KeyedDelivery:
-        """A delivery to this handler alone."""
-        made = KeyedDelivery(self.group)
-        for kind in self.handler.types:
-            made.handlers[kind] = self.handle
-        return made
-
-    async def _bury(self, letter: DeadLetter) -> None:
-        now = self._around.clock.now()
-        await self._around.database.bookkeep("handlers", lambda c: dead_letters.keep(c, letter, now))
-        DEAD.labels(self.name).inc()
-        event = letter.event
-        log.error(
-            "event_dead",
-            extra={
-                "handler": self.name,
-                "event_id": event.id,
-                "event_type": event.type,
-                "tenant_id": event.tenant_id,
-                "attempts": letter.attempts,
-                "reason": letter.reason,
-            },
-        )
-        with contextlib.suppress(Exception):  # the letter is kept and the line is logged; nothing may hang on the alert
-            await self._tell(letter)
-
-    async def _tell(self, letter: DeadLetter) -> None:
-        event = letter.event
-        figures = {
-            "handler": self.name,
-            "type": event.type,
-            "attempts": str(letter.attempts),
-            "reason": letter.reason[:LONGEST_REASON],
-        }
-        alert = Alert(Severity.WARNING, "event_dead", "", "", f"dead:{self.name}", "/console/safety/events", figures)
-        await safety.raise_alert(self._around.ctx_of(event.tenant_id), alert, f"{self.name}:{event.id}")
 
 
 class Replays:
     """Tries dead letters again that somebody asked for. One process at a time does."""
 
-    def __init__(self, works: Sequence[Work], around: Surroundings) -> None:
-        self._around = around
+    def __init__(self, works: Sequence[Work], around: Surroundings, trials: ProcessTrials) -> None:
+        self._around, self._trials = around, trials
         self._works = {work.name: work for work in works}
         self._deliveries: dict[str, KeyedDelivery] = {}
         self._under_way: set[str] = set()
@@ -156,9 +63,9 @@ class Replays:
         for letter in await self._around.database.read(dead_letters.list_asked):
             work = self._works.get(letter.handler)
             if work is not None and letter.id not in self._under_way:
-                self._take(work, letter)
+                await self._take(work, letter)
 
-    def _take(self, work: Work, letter: KeptLetter) -> None:
+    async def _take(self, work: Work, letter: KeptLetter) -> None:
         async def again(event: Event) -> None:
             await work.try_once(event)
             await self._around.database.bookkeep(
@@ -166,7 +73,12 @@ class Replays:
             )
 
         # One delivery a letter: they were given up one by one, and none of them waits for another.
-        delivery = self._deliveries[letter.id] = KeyedDelivery(work.group)
+        name = REPLAY + work.name
+        group = replace(work.group, name=name, bury=lambda letter: work.bury(replace(letter, group=work.name)))
+        suspects = await self._trials.read_begun(name)
+        delivery = self._deliveries[letter.id] = KeyedDelivery(group)
+        # It was given up once, so it is noted before whatever it does now.
+        delivery.suspect(replace(suspects, until=letter.event.position))
         delivery.handlers[letter.event.type] = again
         self._under_way.add(letter.id)
         delivery.put(letter.event, lambda: self._end(letter.id))
@@ -206,8 +118,9 @@ class Handlers:
 
     def __init__(self, handlers: Sequence[EventHandler], around: Surroundings) -> None:
         self._around = around
-        self._works = [Work(handler, around) for handler in handlers]
-        self._replays = Replays(self._works, around)
+        self._trials = ProcessTrials(around.database, around.clock, around.process_id)
+        self._works = [Work(handler, around, self._trials) for handler in handlers]
+        self._replays = Replays(self._works, around, self._trials)
         self._followers: list[_Follower] = []
         self._marked: dict[str, int] = {}
         self._token: int | None = None
@@ -222,6 +135,7 @@ class Handlers:
         if not self._is_registered:
             await self._register()
         await self._lead()
+        await self._trials.flush()
         if self._token is not None:
             await self._replays.look()
         if self._around.bus.is_shared:
@@ -239,10 +153,12 @@ class Handlers:
             for follower in self._followers:
                 follower.marked_at = float("-inf")
             await self._mark(self._token)
+        for follower in self._followers:
+            await follower.delivery.end()
+        self._followers, self._token = [], None
+        with contextlib.suppress(Exception):
             owner = self._around.process_id
             await self._around.database.bookkeep("lease", lambda c: leases.release(c, LEASE, owner))
-        await self._stop_following()
-        self._token = None
 
     async def _register(self) -> None:
         """Notes where handlers begin that are run for the first time, and drops the cursors of those that are no more: a
@@ -293,10 +209,14 @@ class Handlers:
             return
         await self._stop_following()
         await self._replays.close()
-        self._token = token
+        self._token = None
         if token is not None and not around.bus.is_shared:
             places = await around.database.read(lambda c: [leases.read_cursor(c, work.cursor) for work in self._works])
-            self._followers = [_Follower(work, place) for work, place in zip(self._works, places, strict=True)]
+            followers = [_Follower(work, place) for work, place in zip(self._works, places, strict=True)]
+            for follower in followers:
+                await follower.delivery.take_over()
+            self._followers = followers
+        self._token = token
 
     async def _stop_following(self) -> None:
         for follower in self._followers:
@@ -388,6 +308,9 @@ def _read(connection: Connection, place: tuple[int, int], types: Sequence[str] |
 
 def _nothing() -> None:
     """The cursor is moved by the mark."""
+
+
+__all__ = ["Handlers", "Surroundings", "run"]
 
 
 async def run(handlers: Handlers, wake: asyncio.Event, stopping: asyncio.Event) -> None:

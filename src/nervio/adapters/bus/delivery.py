@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from nervio.kernel.errors import Kind, NervioError
-from nervio.ports.bus import EVERYTHING, DeadLetter, Event, Group, Handler
+from nervio.ports.bus import EVERYTHING, DeadLetter, Event, Group, Handler, Suspects
 
 log = logging.getLogger(__name__)
 
@@ -20,17 +22,19 @@ out only when they fill it."""
 MOMENT_SECONDS = 2.0
 """Pause after an error of the moment."""
 LONGEST_REASON = 2_000
+HAND_OVER_SECONDS = 1.0
 
+_UNWATCHED: AbstractAsyncContextManager[None] = nullcontext()
 _OF_THE_MOMENT = frozenset({Kind.HALTED, Kind.UNAVAILABLE, Kind.TOO_MANY})
 
 
 class _Waiting:
     """An event that is not settled yet."""
 
-    __slots__ = ("done", "event", "handler", "settled")
+    __slots__ = ("alone", "done", "event", "handler", "settled")
 
-    def __init__(self, event: Event, handler: Handler | None, settled: Callable[[], None]) -> None:
-        self.event, self.handler, self.settled = event, handler, settled
+    def __init__(self, event: Event, handler: Handler, settled: Callable[[], None], alone: int | None) -> None:
+        self.event, self.handler, self.settled, self.alone = event, handler, settled, alone
         self.done = False
 
 
@@ -53,6 +57,8 @@ class KeyedDelivery:
         self._waiting = 0
         self._reached = 0
         self._last = 0
+        self._suspects, self._left_to_suspect = Suspects(0, {}), 0
+        self._has_taken_over = False
         self.room.set()
 
     @property
@@ -77,7 +83,7 @@ class KeyedDelivery:
         if handler is None:
             settled()
             return
-        waiting = _Waiting(event, handler, settled)
+        waiting = _Waiting(event, handler, settled, self._suspicion(event) if self._left_to_suspect else None)
         self._in_order.append(waiting)
         self._waiting += 1
         if not self.free:
@@ -91,6 +97,27 @@ class KeyedDelivery:
         task = asyncio.create_task(self._work(key), name=f"nervio-{self.group.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def take_over(self) -> None:
+        """This process works for the group from now on: to be called before what it gets is put. Raises where that cannot be
+        noted."""
+        if self.group.trials is not None:
+            self.suspect(await self.group.trials.take_over(self.group.name))
+            self._has_taken_over = True
+
+    def suspect(self, suspects: Suspects) -> None:
+        """What is put from now on may hold these."""
+        self._suspects = suspects
+        self._left_to_suspect = WINDOW if suspects.until or suspects.begun else 0
+
+    async def end(self) -> None:
+        """Gives up what is under way and, after `take_over`, notes that it ended in order. Never fails: at worst whoever comes
+        next is more careful."""
+        await self.close()
+        if self._has_taken_over and self.group.trials is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(HAND_OVER_SECONDS):
+                    await self.group.trials.hand_over(self.group.name)
 
     def abandon(self) -> list[Event]:
         """Gives up what is under way; returns what stays unsettled, in order."""
@@ -124,14 +151,29 @@ class KeyedDelivery:
                 self._reached = max(self._reached, self._in_order.popleft().event.position - 1)
         del self._keys[key]
 
+    def _suspicion(self, event: Event) -> int | None:
+        """See `Trials.attempt`. A process holds no more than the window, so behind that many nothing is under suspicion."""
+        begun = self._suspects.begun.get(event.id)
+        if begun is not None:
+            return begun + 1
+        self._left_to_suspect -= 1
+        return 0 if event.position <= self._suspects.until else None
+
+    def _attempt(self, waiting: _Waiting) -> AbstractAsyncContextManager[None]:
+        alone, waiting.alone = waiting.alone, None  # whatever it comes to, the process lives
+        trials = self.group.trials
+        return _UNWATCHED if trials is None else trials.attempt(self.group.name, waiting.event, alone)
+
     async def _deliver(self, waiting: _Waiting) -> None:
-        event, handler, group = waiting.event, waiting.handler, self.group
-        assert handler is not None
+        event, group = waiting.event, self.group
         attempts, reason, began = 0, "", time.monotonic()
+        if waiting.alone is not None and waiting.alone > group.attempts:
+            attempts = waiting.alone - 1
+            reason = f"ProcessDied: the process ended each time that it was tried alone, {attempts} times"
         while attempts < group.attempts:
             try:
-                async with self._slots, asyncio.timeout(group.seconds):
-                    await handler(event)
+                async with self._slots, self._attempt(waiting), asyncio.timeout(group.seconds):
+                    await waiting.handler(event)
                 return
             except NervioError as error:
                 if error.kind in _OF_THE_MOMENT:

@@ -173,8 +173,7 @@ class NatsBus:
             await asyncio.wait([self._tender], timeout=1.0)
             self._tender.cancel()
             await asyncio.wait([self._tender], timeout=ANSWER_SECONDS)
-        for member in self._subscriptions.members.values():
-            await member.delivery.close()
+        await asyncio.gather(*(member.delivery.end() for member in self._subscriptions.members.values()))
         session, self._session = self._session, None
         if session is None:
             return
@@ -291,6 +290,7 @@ class NatsBus:
             member.revision, member.consumer, member.asked = None, None, 0
             return False
         if member.consumer is None:
+            await member.delivery.take_over()
             member.consumer = await self._take_over(session, name)
             member.asked = 0
         return True

@@ -76,6 +76,8 @@ class _Membership:
         self.settled: list[str] = []
         self.leads = False
         self.has_more = False
+        self.is_new = False
+        """Whether it leads since just now, and has still to say so."""
         self.must_claim = False
         """Whether an answer was lost: what it held is ours, and nobody would give it to us again."""
 
@@ -162,8 +164,7 @@ class RedisBus:
         if tasks:
             # Not simply awaited: a cancellation may end inside redis-py as a broken connection, and then `_closed` counts.
             await asyncio.wait(tasks, timeout=ANSWER_SECONDS)
-        for member in self._subscriptions.members.values():
-            await member.delivery.close()
+        await asyncio.gather(*(member.delivery.end() for member in self._subscriptions.members.values()))
         with contextlib.suppress(*_LOST):
             async with asyncio.timeout(1.0):
                 await self._acknowledge()
@@ -238,7 +239,12 @@ class RedisBus:
             return
         taken, entries = answer
         member.leads = True
-        if taken or member.must_claim:
+        member.is_new = member.is_new or bool(taken)
+        if member.is_new:
+            member.must_claim = True
+            await member.delivery.take_over()
+            member.is_new = False
+        if member.must_claim:
             entries = await self._claim(name, member)  # what was read just now is among it
             member.has_more, member.must_claim = True, False
         else:
