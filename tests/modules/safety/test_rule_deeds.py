@@ -12,7 +12,7 @@ from nervio.modules.safety.contracts.rules import Action, Reach
 from nervio.modules.safety.metrics import rules as metrics
 from nervio.modules.sales import api as sales
 from nervio.ports.probes import Reading
-from tests.builders import Store, a_product, a_receipt, a_sale_of, a_stocked_product
+from tests.builders import Store, a_location, a_product, a_receipt, a_sale_of, a_stocked_product
 from tests.modules.safety.campaigns import a_campaign, a_connection
 from tests.modules.safety.watched import Planted, real_probes, set_critical, tenant_of, trips, turn_on, watching
 
@@ -123,3 +123,18 @@ async def test_an_action_that_is_refused_for_good_keeps_nothing_else_waiting(sto
     bad = replace(good, id=new_id(), product_id="not an id")
     ctx = replace(store.ctx, actor_id="rule:critical_stock")
     assert await carry_out(ctx, tenant_of(store), [bad, good]) == {bad.id: "refused", good.id: "paused"}
+
+
+async def test_many_trips_that_stop_one_scope_are_one_stop_and_each_place_has_its_own(store: Store) -> None:
+    deposit = await a_location(store)
+    probe = Planted("stock.critical")
+    probe.readings = [
+        Reading(f"{new_id()}@{place}", 50, 1, None, place, {"product": "Soap", "location": "Main"})
+        for place in (store.main.id, deposit.id)
+        for _ in range(20)
+    ]
+    await turn_on(store, "critical_stock", action="freeze", freeze_reach="location", freeze_minutes=30)
+    await watching(store, probe).run(store.ctx)
+    stops = await safety.list_halts(store.ctx, active=True)
+    assert sorted(str(stop.location_id) for stop in stops) == sorted([store.main.id, deposit.id])
+    assert {trip.outcome for trip in await trips(store)} == {"frozen"}

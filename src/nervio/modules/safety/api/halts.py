@@ -84,9 +84,10 @@ async def unfreeze(
     """Ends the halts over exactly this module and location (over all of them, where none is named), or the one named.
 
     At once or in stages: as `stages` says, else as the policy of the scope says where somebody has saved one, else at once.
-    Where the policy wants two people nothing ends yet, and `requested` says what waits for the second. Without a scope those of the installation and of the caller's tenant that the caller may end; without a level those of
-    any level. With a `halt_id`, which stands alone, that one and no other of its scope. Nothing to end is no error: `remaining`
-    says what still stops the tenant. Raises `forbidden`, and `not_found` for a halt that is none of the caller's.
+    Where the policy wants two people nothing ends yet, and `requested` says what waits for the second. Without a scope those of
+    the installation and of the caller's tenant that the caller may end; without a level those of any level. With a `halt_id`,
+    which stands alone, that one and no other of its scope. Nothing to end is no error: `remaining` says what still stops the
+    tenant. Raises `forbidden`, and `not_found` for a halt that is none of the caller's.
     """
     if halt_id is not None:
         if (scope, module, location_id, level) != (None, None, None, None):

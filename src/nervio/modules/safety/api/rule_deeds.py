@@ -13,7 +13,7 @@ from nervio.modules.safety.api.actions import DEADLINE_SECONDS, pause_campaigns
 from nervio.modules.safety.api.alerts import raise_alert
 from nervio.modules.safety.api.halts import freeze
 from nervio.modules.safety.contracts.alerts import Alert, Severity
-from nervio.modules.safety.contracts.halts import Pending, Scope
+from nervio.modules.safety.contracts.halts import Pending, Scope, Target
 from nervio.modules.safety.contracts.rules import Action, Conduct, Reach, Trip
 from nervio.modules.safety.domain.alerts import LONGEST_BODY, LONGEST_TITLE
 from nervio.modules.safety.domain.halts import LONGEST_REASON
@@ -55,12 +55,14 @@ async def carry_out(
     settings = rule_of(kind, row).settings
     outcomes: dict[str, str] = {}
     acted = []
+    # Trips of one round that stop the same scope are one stop: with an end each would ask for one that is later by an instant.
+    stops: dict[Target, str] = {}
     for trip in trips:
         if trip.cleared_at is not None:
             outcomes[trip.id] = CLEARED_BEFORE
             continue
         try:
-            done = await _act(ctx, settings, trip, say(trip, tenant), deadline_seconds)
+            done = await _act(ctx, settings, trip, say(trip, tenant), stops, deadline_seconds)
         except NervioError as error:
             if error.kind not in REMEMBERED_KINDS:
                 raise
@@ -86,8 +88,10 @@ def cause_of(trip: Trip) -> str:
     return f"rule:{trip.rule}:{trip.subject}"
 
 
-async def _act(ctx: Ctx, settings: Conduct, trip: Trip, reason: str, deadline_seconds: int) -> str:
-    """What was done; empty when it could not be done yet."""
+async def _act(
+    ctx: Ctx, settings: Conduct, trip: Trip, reason: str, stops: dict[Target, str], deadline_seconds: int
+) -> str:
+    """What was done; empty when it could not be done yet. `stops` is what came of those of this round."""
     if trip.reach is Reach.NOTHING or trip.action is Action.ALERT:
         return ANNOUNCED
     if trip.action is Action.PAUSE_CAMPAIGNS:
@@ -97,16 +101,20 @@ async def _act(ctx: Ctx, settings: Conduct, trip: Trip, reason: str, deadline_se
             ctx, products=products, reason=reason, cause=cause_of(trip), key=key, deadline_seconds=deadline_seconds
         )
         return PAUSED if paused else NO_CAMPAIGNS
-    answer = await freeze(
-        ctx,
-        reason,
-        scope=Scope.TENANT,
-        module=settings.freeze_module if trip.reach is Reach.MODULE else None,
-        location_id=trip.location_id if trip.reach is Reach.LOCATION else None,
-        level=settings.freeze_level,
-        for_seconds=settings.freeze_minutes * 60 if settings.freeze_minutes else None,
-    )
-    return "" if isinstance(answer, Pending) else FROZEN
+    module = settings.freeze_module if trip.reach is Reach.MODULE else None
+    target = Target(ctx.tenant_id, module, trip.location_id if trip.reach is Reach.LOCATION else None)
+    if target not in stops:
+        answer = await freeze(
+            ctx,
+            reason,
+            scope=Scope.TENANT,
+            module=target.module,
+            location_id=target.location_id,
+            level=settings.freeze_level,
+            for_seconds=settings.freeze_minutes * 60 if settings.freeze_minutes else None,
+        )
+        stops[target] = "" if isinstance(answer, Pending) else FROZEN
+    return stops[target]
 
 
 async def _tell(ctx: Ctx, tenant: Tenant, trips: Sequence[Trip]) -> None:
