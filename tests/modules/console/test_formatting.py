@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from nervio.modules.console.formatting import NBSP, Formats
+from nervio.modules.console.typed import read_figure
 
 ARGENTINA = Formats("es-AR", "ARS", "America/Argentina/Buenos_Aires", "es")
 BRITAIN = Formats("en-GB", "GBP", "Europe/London", "en")
@@ -44,3 +45,8 @@ def test_moments_are_those_of_the_shop() -> None:
     late = datetime(2026, 3, 1, 1, 30, tzinfo=UTC)
     assert ARGENTINA.when(late) == f"28{NBSP}feb{NBSP}2026, 22:30"
     assert BRITAIN.day(late) == f"1{NBSP}Mar{NBSP}2026"
+
+
+@pytest.mark.parametrize("text", ["²", "٣", "9" * 5_000, "-" + "9" * 5_000, "--5"])
+def test_what_is_no_figure_is_none_however_long(text: str) -> None:
+    assert read_figure(text, 2, ",") is None

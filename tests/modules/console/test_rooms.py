@@ -9,11 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from nervio.kernel.ids import new_id
 from nervio.kernel.quantity import UNIT
 from nervio.modules.catalog import api as catalog
 from nervio.modules.identity import api as identity
 from nervio.modules.ledger import api as ledger
 from nervio.modules.stock import api as stock
+from nervio.web.pages import encode_cursor
 from tests.modules.console.serving import EAN, YERBA, Shop, a_shop, another_shop, browser, token_in
 from tests.runtime.program import a_program
 
@@ -298,6 +300,9 @@ async def test_lists_page_by_page_and_as_csv(shop: Shop) -> None:
         assert csv.headers["content-type"].startswith("text/csv"), path
         assert len(csv.text.splitlines()) > 1
     assert (await shop.visitor.get("/console/journal?cursor=nonsense")).status_code == 422
+    for figure in ("²", "--5", "9" * 1_000):
+        odd = encode_cursor(new_id(), 0, True, f"{shop.location_id}={figure}")
+        assert (await shop.visitor.get(f"/console/stock/{YERBA}?cursor={odd}")).status_code == 200
 
 
 async def test_people_and_keys_are_made_shown_once_and_ended(shop: Shop) -> None:

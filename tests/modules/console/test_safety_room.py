@@ -86,6 +86,14 @@ async def test_the_panel_opens_while_everything_is_stopped_and_a_second_person_c
     await safety.unfreeze(shop.ctx, "so that a person can be added", scope=Scope.INSTALLATION)
 
 
+@pytest.mark.parametrize("length", ["²", "soon", "0.5"])
+async def test_a_length_that_is_no_number_stops_nothing_and_is_told_on_the_panel(shop: Shop, length: str) -> None:
+    given = {"scope": "tenant", "reason": REASON, "for": length}
+    page = await shop.visitor.post("/console/safety/stop", "/console/safety", **given)
+    assert page.status_code == 422
+    assert await safety.list_halts(shop.ctx, active=True) == []
+
+
 async def test_a_wrong_policy_is_told_on_the_panel(shop: Shop) -> None:
     wrong = {"thaw_stage_seconds": "soon", "thaw_jitter_seconds": "0", "confirm_minutes": "15", "default_level": "all"}
     page = await shop.visitor.post("/console/safety/policy", "/console/safety", scope="tenant", **wrong)

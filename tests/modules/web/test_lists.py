@@ -1,5 +1,7 @@
 """Cursors, pages and the cells of CSV."""
 
+import base64
+
 import pytest
 
 from nervio.kernel.errors import NervioError
@@ -53,12 +55,19 @@ def test_a_cursor_comes_back_as_it_went() -> None:
         encode_cursor(1),
         encode_cursor(None),
         encode_cursor("\x00"),
+        base64.urlsafe_b64encode(b"[" * 1_500).decode(),
     ],
 )
 def test_a_cursor_that_is_none_is_refused(cursor: str) -> None:
     with pytest.raises(NervioError) as refusal:
         position_of(cursor, "id")
     assert refusal.value.data["field"] == "cursor"
+
+
+@pytest.mark.parametrize("text", ["\x00", "yerba\ud800", "\udfff"])
+def test_a_text_no_column_holds_is_refused(text: str) -> None:
+    with pytest.raises(NervioError):
+        position_of(encode_cursor(text), "text")
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, True, 1.5])

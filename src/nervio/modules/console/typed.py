@@ -8,6 +8,7 @@ from nervio.kernel.money import LARGEST
 from nervio.modules.console.formatting import Formats
 
 QUANTITY_DIGITS = 3
+LONGEST_WHOLE = 40
 
 
 def read_figure(text: str, digits: int, decimal_mark: str) -> int | None:
@@ -23,7 +24,8 @@ def read_figure(text: str, digits: int, decimal_mark: str) -> int | None:
     fraction = after.rstrip("0") if is_decimal else ""
     if not re.fullmatch(r"-?\d*", whole, re.ASCII) or not re.fullmatch(r"\d*", fraction, re.ASCII):
         return None
-    if len(fraction) > digits or (whole in {"", "-"} and not after):
+    # Python refuses to read thousands of digits; no figure that is kept has twenty.
+    if len(fraction) > digits or len(whole) > LONGEST_WHOLE or (whole in {"", "-"} and not after):
         return None
     value = int((whole.removeprefix("-") or "0") + fraction.ljust(digits, "0"))
     if value > LARGEST:

@@ -42,7 +42,7 @@ async def stop(request: Request) -> Response:
     """Stops a scope at a level, for a time or until somebody resumes."""
     frame = await open_frame(request, safety.STOP)
     form = await frame.form()
-    seconds = text_of(form, "for", 10)
+    seconds = _number(text_of(form, "for", 10) or "0")
     return await _do(
         frame,
         lambda: safety.freeze(
@@ -52,7 +52,7 @@ async def stop(request: Request) -> Response:
             module=text_of(form, "module", 40) or None,
             location_id=text_of(form, "location", 40) or None,
             level=text_of(form, "level", 20) or None,
-            for_seconds=float(seconds) if seconds.isdigit() else None,
+            for_seconds=float(seconds) if seconds else None,
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -21,6 +22,8 @@ from nervio.web.pages import encode_cursor
 
 SOON = timedelta(days=7)
 MOST_HOLDS = 50
+
+_FIGURE = re.compile("-?[0-9]{1,19}")
 
 
 async def product_page(
@@ -67,7 +70,7 @@ async def _movements(
     if after is not None:
         before = (after[0], after[1], after[2])
         pairs = (pair.partition("=") for pair in after[3].split(",") if pair)
-        balances = {place: int(figure) for place, _, figure in pairs if figure.lstrip("-").isdigit()}
+        balances = {place: int(figure) for place, _, figure in pairs if _FIGURE.fullmatch(figure)}
     found = await stock.list_movements(frame.ctx, product.id, None, before, lists.PAGE + 1)
     page = found[: lists.PAGE]
     if len(found) <= lists.PAGE:
