@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import text, update
+from sqlalchemy.exc import DBAPIError
 
 from nervio.modules.stock import api as stock
 from nervio.modules.stock.contracts import LevelPolicy
@@ -61,6 +62,21 @@ async def test_each_location_has_its_own_level(store: Store) -> None:
     assert (reading.product_id, reading.value) == (product.id, 20)
 
 
+async def tamper(store: Store, product_id: str, by: int) -> None:
+    column = stock_levels.c
+    change = (
+        update(stock_levels)
+        .where(column.tenant_id == store.ctx.tenant_id, column.product_id == product_id)
+        .values(on_hand=column.on_hand + by)
+    )
+    await store.database.bookkeep("prune", lambda c: c.execute(change).rowcount)
+
+
+async def rename(store: Store, table: str, name: str) -> None:
+    change = text(f"ALTER TABLE {table} RENAME TO {name}")
+    await store.database.bookkeep("prune", lambda c: c.execute(change).rowcount)
+
+
 async def test_a_level_that_was_tampered_with_is_found_and_once_repaired_forgotten(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,16 +87,7 @@ async def test_a_level_that_was_tampered_with_is_found_and_once_repaired_forgott
     for _ in range(4):
         assert [each.value for each in await walk.read(store.ctx, question)] == [0]
 
-    async def tamper(product_id: str, by: int) -> None:
-        column = stock_levels.c
-        change = (
-            update(stock_levels)
-            .where(column.tenant_id == store.ctx.tenant_id, column.product_id == product_id)
-            .values(on_hand=column.on_hand + by)
-        )
-        await store.database.bookkeep("prune", lambda c: c.execute(change).rowcount)
-
-    await tamper(products[3].id, 7)
+    await tamper(store, products[3].id, 7)
     found = [(await walk.read(store.ctx, question))[0] for _ in range(3)]
     assert max(each.value for each in found) == 1
     assert found[-1].value == 1, "what was found stays in sight"
@@ -88,5 +95,48 @@ async def test_a_level_that_was_tampered_with_is_found_and_once_repaired_forgott
     # Another process, asked about a rule that stands tripped, does not take it for mended.
     again = await probing.InvariantWalk().read(store.ctx, Question(store.clock.now(), 1, frozenset({""})))
     assert again[0].value == 1
-    await tamper(products[3].id, -7)
+    await tamper(store, products[3].id, -7)
     assert [each.value for each in await walk.read(store.ctx, question)] == [0]
+
+
+TRIPPED = frozenset({""})
+"""What a question names while the rule stands tripped."""
+
+
+async def test_a_whole_check_that_could_not_be_made_is_made_before_anything_is_said(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "PRODUCTS_A_LOOK", 1)
+    products = sorted([await a_stocked_product(store, 10) for _ in range(3)], key=lambda each: each.id)
+    await tamper(store, products[2].id, 7)
+    walk, question = probing.InvariantWalk(), Question(store.clock.now(), 1, TRIPPED)
+    await rename(store, "stock_lots", "away")
+    with pytest.raises(DBAPIError):
+        await walk.read(store.ctx, question)
+    await rename(store, "away", "stock_lots")
+    assert [each.value for each in await walk.read(store.ctx, question)] == [1]
+
+
+async def test_a_walk_that_rested_does_not_take_what_others_found_for_mended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "PRODUCTS_A_LOOK", 1)
+    products = sorted([await a_stocked_product(store, 10) for _ in range(3)], key=lambda each: each.id)
+    walk = probing.InvariantWalk()
+    assert [each.value for each in await walk.read(store.ctx, Question(store.clock.now(), 1))] == [0]
+    # Another process looks for a while, finds something and trips; then it is this one's turn again.
+    await tamper(store, products[2].id, 7)
+    store.clock.advance(61)
+    assert [each.value for each in await walk.read(store.ctx, Question(store.clock.now(), 1, TRIPPED))] == [1]
+
+
+async def test_a_look_that_fails_leaves_no_product_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "PRODUCTS_A_LOOK", 1)
+    products = sorted([await a_stocked_product(store, 10) for _ in range(2)], key=lambda each: each.id)
+    await tamper(store, products[0].id, 7)
+    walk, question = probing.InvariantWalk(), Question(store.clock.now(), 1)
+    await rename(store, "stock_holds", "away")
+    with pytest.raises(DBAPIError):
+        await walk.read(store.ctx, question)
+    await rename(store, "away", "stock_holds")
+    assert [each.value for each in await walk.read(store.ctx, question)] == [1]

@@ -7,7 +7,7 @@ from nervio.modules.stock.api import sweep_holds
 from nervio.modules.stock.routes import holds, levels
 from nervio.modules.stock.routes.documents import MOVEMENTS
 from nervio.modules.stock.settings import StockSettings
-from nervio.modules.stock.usecases.probing import InvariantWalk, read_ads_without_stock, read_critical
+from nervio.modules.stock.usecases.probing import FINDINGS_SECONDS, InvariantWalk, read_ads_without_stock, read_critical
 from nervio.ports.probes import About
 from nervio.web.manifest import Manifest, Periodic, Probe
 
@@ -35,7 +35,7 @@ PROBES = (
         "count",
         About.TENANT,
         "Products of which a level does not agree with the journal or with what is promised. Looks at 200 products a time.",
-        seconds=20.0,
+        seconds=FINDINGS_SECONDS,
         read=InvariantWalk().read,
     ),
 )

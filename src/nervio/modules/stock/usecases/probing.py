@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nervio.db.context import Ctx
 from nervio.db.tenancy import TenantConnection
@@ -23,6 +23,9 @@ PLENTY_PERCENT = 100_000
 """What a level above a critical level of zero counts as: no percentage of nothing says how far above it lies."""
 
 PRODUCTS_A_LOOK = 200
+FINDINGS_SECONDS = 20.0
+GAP_SECONDS = 3 * FINDINGS_SECONDS
+"""A walk that rested longer has missed what other processes found."""
 
 
 async def read_critical(ctx: Ctx, question: Question) -> list[Reading]:
@@ -100,44 +103,52 @@ def _level_of(subject: str) -> tuple[str, str]:
     return product_id, location_id
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Walk:
-    """How far the walk over a tenant's products has come, and which of them did not agree with the journal."""
+    """How far the walk over a tenant's products has come, which of them did not agree with the journal, and when it looked."""
 
-    after: str = ""
-    suspects: set[str] = field(default_factory=set)
+    after: str
+    suspects: frozenset[str]
+    at: float
+
+
+NOWHERE = _Walk("", frozenset(), float("-inf"))
 
 
 class InvariantWalk:
     """Compares levels with the journal and with what is promised, some products a look, again and again.
 
     A whole check reads every posting there ever was; this one finds the same of level and promise, after at most as many
-    looks as the products take. It lives in one process: after a restart a rule that stands tripped is answered by a whole
-    check, since nobody remembers what it had tripped on.
+    looks as the products take. It lives in one process: after a restart, or when others looked for a while (`GAP_SECONDS`), a
+    rule that stands tripped is answered by a whole check, since nobody here knows what it had tripped on.
     """
 
     def __init__(self) -> None:
         self._walks: dict[str, _Walk] = {}
 
     async def read(self, ctx: Ctx, question: Question) -> list[Reading]:
-        """One reading: how many levels do not agree."""
-        walk = self._walks.get(ctx.tenant_id)
-        if walk is None:
-            walk = self._walks[ctx.tenant_id] = _Walk()
-            if question.subjects:
-                report = await ctx.read(check_invariants)
-                walk.suspects = {each.product_id for each in report.discrepancies}
-        return await ctx.read(lambda connection: self._look(connection, walk))
+        """One reading: how many levels do not agree. A look that fails leaves the walk where it was."""
+        now = ctx.clock.monotonic()
+        before = self._walks.get(ctx.tenant_id, NOWHERE)
+        if question.subjects and now - before.at > GAP_SECONDS:
+            report = await ctx.read(check_invariants)
+            found = {each.product_id for each in report.discrepancies}
+            before = _Walk(before.after, before.suspects | found, now)
+        walk, reading = await ctx.read(lambda connection: _look(connection, before, now))
+        self._walks[ctx.tenant_id] = walk
+        return [reading]
 
-    def _look(self, connection: TenantConnection, walk: _Walk) -> list[Reading]:
-        part = store.list_products_after(connection, walk.after, PRODUCTS_A_LOOK)
-        walk.after = part[-1] if len(part) == PRODUCTS_A_LOOK else ""
-        looked_at = sorted({*part, *list(walk.suspects)[:PRODUCTS_A_LOOK]})
-        wrong = find_wrong(connection, looked_at)
-        walk.suspects = (walk.suspects - set(looked_at)) | {product_id for _, product_id in wrong}
-        names = catalog.read_figures(connection, walk.suspects) if walk.suspects else {}
-        first = min((each.name for each in names.values()), default="—")
-        return [Reading("", len(walk.suspects), max(1, len(looked_at)), figures={"first": first})]
+
+def _look(connection: TenantConnection, walk: _Walk, now: float) -> tuple[_Walk, Reading]:
+    part = store.list_products_after(connection, walk.after, PRODUCTS_A_LOOK)
+    looked_at = sorted({*part, *sorted(walk.suspects)[:PRODUCTS_A_LOOK]})
+    wrong = find_wrong(connection, looked_at)
+    suspects = (walk.suspects - set(looked_at)) | {product_id for _, product_id in wrong}
+    names = catalog.read_figures(connection, suspects) if suspects else {}
+    first = min((each.name for each in names.values()), default="—")
+    after = part[-1] if len(part) == PRODUCTS_A_LOOK else ""
+    reading = Reading("", len(suspects), max(1, len(looked_at)), figures={"first": first})
+    return _Walk(after, suspects, now), reading
 
 
 def find_wrong(connection: TenantConnection, product_ids: Sequence[str]) -> list[tuple[str, str]]:
