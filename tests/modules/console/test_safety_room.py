@@ -101,6 +101,15 @@ async def test_a_wrong_policy_is_told_on_the_panel(shop: Shop) -> None:
     assert "out of range" in page.text
 
 
+async def test_a_form_asks_for_what_was_changed_in_it_and_for_nothing_else(shop: Shop) -> None:
+    await safety.save_policy(shop.ctx, Scope.TENANT, two_person_thaw=True, confirm_within_seconds=90)
+    await safety.freeze(shop.ctx, REASON, scope=Scope.TENANT, module="sales")
+    form = {"thaw_stage_seconds": "10", "thaw_jitter_seconds": "5", "confirm_minutes": "1", "default_level": "all"}
+    await shop.visitor.post("/console/safety/policy", "/console/safety", scope="tenant", two_person_thaw="no", **form)
+    (request,) = await safety.list_requests(shop.ctx)
+    assert request.changes == {"two_person_thaw": False}
+
+
 async def test_a_drill_is_run_from_the_calendar_and_turns_green(shop: Shop) -> None:
     page = await shop.visitor.get("/console/safety/drills")
     assert page.text.count("Never tried") == 8

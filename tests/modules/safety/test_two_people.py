@@ -111,6 +111,31 @@ async def test_the_rule_of_two_is_turned_off_by_two_while_something_is_stopped(s
     assert len(await journal(store, "safety_policy")) == 2
 
 
+async def test_two_who_change_different_fields_both_get_their_way(store: Store) -> None:
+    ann, bob = person(store, "ann"), person(store, "bob")
+    await asyncio.gather(
+        safety.save_policy(ann, Scope.TENANT, thaw_stage_seconds=20),
+        safety.save_policy(bob, Scope.TENANT, default_level="read_only"),
+    )
+    policy = await safety.get_policy(ann)
+    assert (policy.thaw_stage_seconds, policy.default_level) == (20, "read_only")
+
+
+async def test_what_a_second_person_confirms_leaves_alone_what_others_changed_meanwhile(store: Store) -> None:
+    await a_policy(store, two_person_thaw=True, confirm_within_seconds=60)
+    await safety.freeze(store.ctx, "fire", scope=Scope.TENANT)
+    ann = person(store, "ann", "admin")
+    saved = await safety.save_policy(ann, Scope.TENANT, two_person_thaw=False, thaw_jitter_seconds=7)
+    assert isinstance(saved, PolicySaved) and saved.requested is not None
+    await safety.save_policy(ann, Scope.TENANT, default_level="read_only", thaw_stage_seconds=30)
+    settled = await safety.settle(person(store, "bob"), saved.requested.id, "agreed", confirms=True)
+    assert isinstance(settled, Settled)
+    policy = await safety.get_policy(ann)
+    assert settled.policy == policy
+    assert (policy.two_person_thaw, policy.thaw_jitter_seconds) == (False, 7)
+    assert (policy.default_level, policy.thaw_stage_seconds, policy.confirm_within_seconds) == ("read_only", 30, 60)
+
+
 async def test_an_installation_has_a_policy_of_its_own(store: Store) -> None:
     await a_policy(store, Scope.INSTALLATION, two_person_thaw=True)
     admin = person(store, "bob", "admin")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from nervio.db.context import Ctx
@@ -17,7 +16,7 @@ from nervio.modules.safety.contracts.halts import (
     Settled,
     ThawRequest,
 )
-from nervio.modules.safety.domain.halts import check_policy, check_reason
+from nervio.modules.safety.domain.halts import changed_policy, check_reason
 from nervio.modules.safety.store import policies as store
 from nervio.modules.safety.usecases.settling import SAVE_POLICY, SETTLE
 from nervio.modules.safety.usecases.stopping import run
@@ -36,13 +35,13 @@ async def get_policy(ctx: Ctx, scope: Scope = Scope.TENANT) -> Policy:
 
 
 async def save_policy(ctx: Ctx, scope: Scope, **changes: Any) -> PolicySaved | Pending:
-    """Changes the fields that are given. Turning `two_person_thaw` off while something of the scope is stopped takes two
-    people itself: then nothing changes yet, and `requested` waits for the second. Raises `forbidden`, or `invalid` naming the
-    field."""
+    """Changes the fields that are given; the others stay as they are in that moment. Turning `two_person_thaw` off while
+    something of the scope is stopped takes two people itself: then nothing changes yet, and `requested` waits for the second.
+    Raises `forbidden`, or `invalid` naming the field."""
     ctx.require(WRITE_INSTALLATION_POLICY if scope is Scope.INSTALLATION else WRITE_POLICY)
     tenant_id = _tenant(ctx, scope)
-    current = await ctx.read(lambda c: store.read_policy(c.untenanted(), tenant_id))
-    body = SavePolicy(check_policy(replace(current, **changes)), by_person=ctx.is_person)
+    changed_policy(Policy(tenant_id), changes)
+    body = SavePolicy(tenant_id, changes, by_person=ctx.is_person)
     return await run(ctx.database, SAVE_POLICY, tenant_id, ctx.actor_id, body)
 
 

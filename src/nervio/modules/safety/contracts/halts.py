@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -137,11 +138,22 @@ class Policy:
         return self.saved_at is not None
 
 
+POLICY_FIELDS = (
+    "two_person_thaw",
+    "thaw_stage_seconds",
+    "thaw_jitter_seconds",
+    "confirm_within_seconds",
+    "default_level",
+)
+"""What can be chosen of a policy."""
+
+
 @dataclass(frozen=True, slots=True)
 class SavePolicy:
-    """Makes a policy the one in force."""
+    """Changes some of `POLICY_FIELDS` of a tenant's policy, or of the installation's; the others stay as they are then."""
 
-    policy: Policy
+    tenant_id: str | None
+    changes: Mapping[str, int | str]
     by_person: bool = False
 
 
@@ -161,7 +173,8 @@ class ThawRequest:
     kind: str
     halt_ids: tuple[str, ...]
     stages: str | None
-    policy: Policy | None
+    changes: Mapping[str, int | str] | None
+    """What a request of the kind `policy` changes; the other fields stay as they are when it is confirmed."""
     reason: str
     requested_by: str
     requested_at: Instant

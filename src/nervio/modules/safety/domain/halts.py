@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from nervio.kernel.errors import invalid
 from nervio.kernel.ids import is_id
@@ -89,6 +91,11 @@ def expiry_of(freeze: Freeze, now: Instant) -> Instant | None:
     if not SHORTEST_STOP_SECONDS * SECOND <= freeze.until - now <= LONGEST_STOP_SECONDS * SECOND:
         raise invalid("invalid_expiry", "expires_at must lie ahead, and within a year.", field="expires_at")
     return freeze.until
+
+
+def changed_policy(policy: Policy, changes: Mapping[str, Any]) -> Policy:
+    """The policy with the fields that are given changed, every figure in its bounds."""
+    return check_policy(replace(policy, **changes))
 
 
 def check_policy(policy: Policy) -> Policy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from nervio.db.halt import tenant_of_scope
 from nervio.kernel.ids import NIL
 from nervio.kernel.time import Instant
-from nervio.modules.safety.contracts.halts import Policy, RequestKind, ThawRequest
+from nervio.modules.safety.contracts.halts import POLICY_FIELDS, Policy, RequestKind, ThawRequest
 from nervio.modules.safety.models.halts import safety_policies, thaw_requests
 
 p, r = safety_policies.c, thaw_requests.c
@@ -42,8 +42,8 @@ def save_policy(connection: Connection, policy: Policy) -> None:
 
 def insert_request(connection: Connection, request: ThawRequest) -> None:
     """Adds an open request."""
-    policy = None if request.policy is None else asdict(request.policy)
-    body = {"halts": request.halt_ids, "stages": request.stages, "policy": policy}
+    changes = None if request.changes is None else dict(request.changes)
+    body = {"halts": request.halt_ids, "stages": request.stages, "policy": changes}
     connection.execute(
         insert(thaw_requests).values(
             tenant_id=tenant_of_scope(request.tenant_id),
@@ -122,6 +122,11 @@ def _requests(
     return [_request(row) for row in connection.execute(statement)]
 
 
+def _chosen(stored: Mapping[str, Any]) -> list[str]:
+    """The fields that may be changed; a request of an older release holds the whole policy."""
+    return [name for name in POLICY_FIELDS if name in stored]
+
+
 def _request(row: Any) -> ThawRequest:
     body = json.loads(row.body)
     return ThawRequest(
@@ -130,7 +135,7 @@ def _request(row: Any) -> ThawRequest:
         kind=RequestKind(row.kind).value,
         halt_ids=tuple(body["halts"]),
         stages=body["stages"],
-        policy=None if body["policy"] is None else Policy(**body["policy"]),
+        changes=None if body["policy"] is None else {name: body["policy"][name] for name in _chosen(body["policy"])},
         reason=row.reason,
         requested_by=row.requested_by,
         requested_at=row.requested_at,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nervio.db.batch import Batch, Command
@@ -43,7 +43,7 @@ def ask_to_thaw(
         kind=RequestKind.THAW.value,
         halt_ids=tuple(halt_ids),
         stages=stages.value,
-        policy=None,
+        changes=None,
         reason=command.body.reason,
         requested_by=command.actor_id,
         requested_at=batch.now,
@@ -53,15 +53,17 @@ def ask_to_thaw(
     return request
 
 
-def ask_to_change(batch: Batch, actor_id: str, current: Policy, wanted: Policy, now: Instant) -> ThawRequest:
-    """A request for another policy."""
+def ask_to_change(
+    batch: Batch, actor_id: str, current: Policy, changes: Mapping[str, int | str], now: Instant
+) -> ThawRequest:
+    """A request to change these fields of a policy."""
     request = ThawRequest(
         id=new_id(),
         tenant_id=current.tenant_id,
         kind=RequestKind.POLICY.value,
         halt_ids=(),
         stages=None,
-        policy=wanted,
+        changes=changes,
         reason="two_person_thaw off",
         requested_by=actor_id,
         requested_at=batch.now,

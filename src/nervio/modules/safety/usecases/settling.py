@@ -13,6 +13,7 @@ from nervio.modules.safety.contracts.halts import (
     Settled,
     Stages,
 )
+from nervio.modules.safety.domain.halts import changed_policy
 from nervio.modules.safety.store import halts as store
 from nervio.modules.safety.store import policies
 from nervio.modules.safety.usecases import journalling
@@ -38,10 +39,11 @@ def _settle(batch: Batch, command: Command[Settle, Settled]) -> Settled:
             Kind.FORBIDDEN, "second_person_required", "You asked for this yourself; somebody else has to confirm it."
         )
     settled = journalling.settle(batch, request, "confirmed", actor_id, body.note)
-    if request.kind == RequestKind.POLICY:
-        assert request.policy is not None
-        return Settled(settled, policy=journalling.save_policy(batch, request.policy, actor_id))
     policy = policies.read_policy(batch.connection, request.tenant_id)
+    if request.kind == RequestKind.POLICY:
+        assert request.changes is not None
+        wanted = changed_policy(policy, request.changes)
+        return Settled(settled, policy=journalling.save_policy(batch, wanted, actor_id))
     is_staged = request.stages == Stages.POLICY
     found = store.find_by_id(batch.connection, request.halt_ids, now)
     done = [thaw(batch, halt, actor_id, request.reason, policy, now, staged=is_staged) for halt in found]
@@ -53,15 +55,17 @@ def _settle(batch: Batch, command: Command[Settle, Settled]) -> Settled:
 
 
 def _save_policy(batch: Batch, command: Command[SavePolicy, PolicySaved]) -> PolicySaved:
-    wanted, actor_id = command.body.policy, command.actor_id
+    body, actor_id = command.body, command.actor_id
     now = read_clock(batch.connection, batch.now)
-    current = policies.read_policy(batch.connection, wanted.tenant_id)
+    # Read here, while nobody else writes: what somebody else has changed meanwhile stays.
+    current = policies.read_policy(batch.connection, body.tenant_id)
+    wanted = changed_policy(current, body.changes)
     if current.two_person_thaw and not wanted.two_person_thaw:
         frozen = store.list_in_force(batch.connection, wanted.tenant_id, now)
         if any(halt.tenant_id == wanted.tenant_id for halt in frozen):
             # Else one person would turn the rule off and thaw alone.
-            require_person(command.body.by_person)
-            return PolicySaved(current, ask_to_change(batch, actor_id, current, wanted, now))
+            require_person(body.by_person)
+            return PolicySaved(current, ask_to_change(batch, actor_id, current, body.changes, now))
     return PolicySaved(journalling.save_policy(batch, wanted, actor_id))
 
 

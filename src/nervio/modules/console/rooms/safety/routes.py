@@ -93,18 +93,20 @@ async def save_policy(request: Request) -> Response:
     form = await frame.form()
     scope = _scope(text_of(form, "scope", 20))
     frame.ctx.require(safety.WRITE_INSTALLATION_POLICY if scope is Scope.INSTALLATION else safety.WRITE_POLICY)
-    return await _do(
-        frame,
-        lambda: safety.save_policy(
-            frame.ctx,
-            scope,
-            two_person_thaw=text_of(form, "two_person_thaw", 5) == "yes",
-            thaw_stage_seconds=_number(text_of(form, "thaw_stage_seconds", 10)),
-            thaw_jitter_seconds=_number(text_of(form, "thaw_jitter_seconds", 10)),
-            confirm_within_seconds=60 * _number(text_of(form, "confirm_minutes", 10)),
-            default_level=text_of(form, "default_level", 20),
-        ),
-    )
+    current = await safety.get_policy(frame.ctx, scope)
+    minutes = _number(text_of(form, "confirm_minutes", 10))
+    # The form shows whole minutes: what it rounded is not what somebody chose.
+    is_shown = minutes == current.confirm_within_seconds // 60
+    given = {
+        "two_person_thaw": text_of(form, "two_person_thaw", 5) == "yes",
+        "thaw_stage_seconds": _number(text_of(form, "thaw_stage_seconds", 10)),
+        "thaw_jitter_seconds": _number(text_of(form, "thaw_jitter_seconds", 10)),
+        "confirm_within_seconds": current.confirm_within_seconds if is_shown else 60 * minutes,
+        "default_level": text_of(form, "default_level", 20),
+    }
+    # Only what differs: a change that waits for a second person must not undo what others changed meanwhile.
+    changes = {name: value for name, value in given.items() if value != getattr(current, name)}
+    return await _do(frame, lambda: safety.save_policy(frame.ctx, scope, **changes))
 
 
 @router.get(DRILLS)
