@@ -6,7 +6,7 @@ from nervio.kernel.ids import new_id
 from nervio.modules.safety import api as safety
 from nervio.modules.safety.api import actions, alerts
 from nervio.modules.safety.api.rule_deeds import carry_out
-from nervio.modules.safety.contracts.actions import ActionKind
+from nervio.modules.safety.contracts.actions import ActionKind, SaveCampaign
 from nervio.modules.safety.contracts.alerts import Severity
 from nervio.modules.safety.contracts.rules import Action, Reach
 from nervio.modules.safety.metrics import rules as metrics
@@ -81,6 +81,25 @@ async def test_ads_without_stock_are_seen_and_paused(store: Store) -> None:
     await watch.run(store.ctx)
     (trip,) = await trips(store)
     assert (trip.rule, trip.value, trip.outcome) == ("ads_without_stock", 240_000, "paused")
+
+
+async def test_ads_without_stock_are_counted_in_each_currency_by_itself(store: Store) -> None:
+    product = await a_stocked_product(store, 1)
+    connection = await a_connection(store)
+    for name, daily_budget, currency in (
+        ("a", 240_000, "ARS"),
+        ("b", 60_000, "ARS"),
+        ("c", 1_000, "USD"),
+        ("d", 7, "CLP"),
+    ):
+        given = SaveCampaign(None, connection.id, name, name, daily_budget, currency, (product.id,))
+        await actions.save_campaign(store.ctx, given)
+    await turn_on(store, "ads_without_stock", hold_seconds=0, trip_spend_minor=1_000)
+    await sales.record_sale(store.ctx, a_sale_of((product, 1)))
+    await watching(store, *real_probes()).run(store.ctx)
+    assert sorted(trip.value for trip in await trips(store)) == [1_000, 300_000]
+    said = " ".join(alert.body for alert in await alerts.list_alerts(store.ctx))
+    assert "USD 10.00 a day" in said and "ARS 3000.00 a day" in said
 
 
 async def test_many_trips_at_once_are_one_alert(store: Store) -> None:

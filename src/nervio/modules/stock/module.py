@@ -25,7 +25,7 @@ PROBES = (
         "ads.spend_without_stock",
         "minor",
         About.PRODUCT,
-        "What the running campaigns of a product that is sold out in all locations may spend a day.",
+        "What the running campaigns of a product that is sold out in all locations may spend a day, each currency by itself.",
         seconds=10.0,
         read=read_ads_without_stock,
         hears=(STOCK_BECAME_CRITICAL,),

@@ -161,7 +161,7 @@ class Discounts(Conduct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdsWithoutStock(Conduct):
-    """What the running campaigns of a product that is sold out spend a day, in minor units."""
+    """What the running campaigns of a product that is sold out spend a day, in minor units of the campaigns' currency."""
 
     action: Action = Action.PAUSE_CAMPAIGNS
     hold_seconds: int = _number(60, 0, _FOREVER_SECONDS, "seconds")

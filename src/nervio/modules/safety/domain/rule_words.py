@@ -106,8 +106,10 @@ _DAYS = {"es": ("día", "días"), "en": ("day", "days")}
 def sentence(
     rule: str, language: str, unit: str, currency: str, value: int, threshold: int, figures: Mapping[str, int | str]
 ) -> str:
-    """Why the rule tripped. A language that is not spoken here is answered in the first of `LANGUAGES`."""
+    """Why the rule tripped. A language that is not spoken here is answered in the first of `LANGUAGES`; amounts are in
+    `currency`, unless the figures bring their own."""
     spoken = language if language in LANGUAGES else LANGUAGES[0]
+    currency = str(figures.get("currency", currency))
     words = {
         name: figure if isinstance(figure, str) else format_figure(figure, name.rpartition("_")[2], currency, spoken)
         for name, figure in figures.items()

@@ -49,21 +49,26 @@ async def read_critical(ctx: Ctx, question: Question) -> list[Reading]:
 
 
 async def read_ads_without_stock(ctx: Ctx, _question: Question) -> list[Reading]:
-    """What the running campaigns of each product that is sold out everywhere may spend a day, in minor units of their
-    currency. A campaign that advertises several products counts in full for each of them; what never had stock is not out of it."""
-    spending: dict[str, int] = {}
-    for each in await safety.read_spend(ctx):
-        spending[each.product_id] = spending.get(each.product_id, 0) + each.daily_budget
+    """What the running campaigns of each product that is sold out everywhere may spend a day: one reading for each currency, in
+    its minor units, since nothing here says what one is worth in another. A campaign that advertises several products counts
+    in full for each of them; what never had stock is not out of it."""
+    spending = await safety.read_spend(ctx)
     if not spending:
         return []
+    advertised = sorted({each.product_id for each in spending})
 
     def query(connection: TenantConnection) -> list[Reading]:
-        available = store.read_available(connection, list(spending))
-        products = catalog.read_figures(connection, spending)
+        available = store.read_available(connection, advertised)
+        products = catalog.read_figures(connection, advertised)
         return [
-            Reading(product_id, spend, product_id=product_id, figures={"product": products[product_id].name})
-            for product_id, spend in spending.items()
-            if product_id in products and available.get(product_id, 1) <= 0
+            Reading(
+                subject=f"{each.product_id}@{each.currency}",
+                value=each.daily_budget,
+                product_id=each.product_id,
+                figures={"product": products[each.product_id].name, "currency": each.currency},
+            )
+            for each in spending
+            if each.product_id in products and available.get(each.product_id, 1) <= 0
         ]
 
     return await ctx.read(query)

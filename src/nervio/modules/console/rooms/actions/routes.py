@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -86,17 +87,21 @@ async def save_campaign(request: Request) -> Response:
     form = await frame.form()
 
     async def save() -> object:
-        budget = read_money(text_of(form, "daily_budget", 40), frame.formats)
+        campaign_id, currency = text_of(form, "id", 40) or None, frame.tenant.currency
+        if campaign_id is not None:
+            # The platform bills in what the campaign was set up with, whatever the shop sells in.
+            currency = (await api.get_campaign(frame.ctx, campaign_id)).currency
+        budget = read_money(text_of(form, "daily_budget", 40), replace(frame.formats, currency=currency))
         if budget is None:
             raise invalid("invalid_value", "daily_budget must be an amount.", field="daily_budget")
         products = await _products_named(frame, text_of(form, "products", 20_000))
         given = SaveCampaign(
-            text_of(form, "id", 40) or None,
+            campaign_id,
             text_of(form, "connection_id", 40),
             text_of(form, "external_id", 200),
             text_of(form, "name", 200),
             budget,
-            frame.tenant.currency,
+            currency,
             products,
             text_of(form, "active") != "no",
         )
@@ -278,7 +283,7 @@ def _campaign(frame: Frame, campaign: Campaign, skus: Mapping[str, str]) -> dict
         "connection_id": campaign.connection_id,
         "platform": campaign.platform.value,
         "budget": _amount(frame, campaign.daily_budget, campaign.currency),
-        "budget_plain": type_money(campaign.daily_budget, frame.formats),
+        "budget_plain": type_money(campaign.daily_budget, replace(frame.formats, currency=campaign.currency)),
         "status": campaign.status,
         "products": ", ".join(skus.get(product_id, product_id[:8]) for product_id in campaign.product_ids),
         "active": campaign.active,
