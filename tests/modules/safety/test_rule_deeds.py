@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 
+import pytest
+
 from nervio.kernel.ids import new_id
+from nervio.modules.catalog.module import MANIFEST as CATALOG
 from nervio.modules.safety import api as safety
 from nervio.modules.safety.api import actions, alerts
 from nervio.modules.safety.api.rule_deeds import carry_out
+from nervio.modules.safety.api.rules import READ_RULES
 from nervio.modules.safety.contracts.actions import ActionKind, SaveCampaign
 from nervio.modules.safety.contracts.alerts import Severity
 from nervio.modules.safety.contracts.rules import Action, Reach
 from nervio.modules.safety.metrics import rules as metrics
+from nervio.modules.safety.module import MANIFEST as SAFETY
 from nervio.modules.sales import api as sales
 from nervio.ports.probes import Reading
 from tests.builders import Store, a_location, a_product, a_receipt, a_sale_of, a_stocked_product
@@ -128,6 +133,45 @@ async def test_a_stop_by_a_rule_may_run_out_by_itself_and_is_told_of_as_critical
     assert halt.expires_at is not None
     found = {alert.code: alert.severity for alert in await alerts.list_alerts(store.ctx)}
     assert found["margin_fall"] is Severity.CRITICAL
+
+
+async def test_what_products_cost_is_told_to_nobody_but_those_who_read_the_rules(store: Store) -> None:
+    product = await a_product(store)
+    await a_campaign(store, await a_connection(store), name="soap", products=[product.id])
+    figures: dict[str, int | str] = {"product": product.name, "net_minor": 82_645, "cost_minor": 98_765}
+    margin, fall = Planted("sales.margin"), Planted("sales.margin_fall")
+    margin.readings = [Reading(product.id, -1_950, 1, product.id, figures=figures)]
+    fall.readings = [Reading("", 900, 50, figures={"usual_bp": 3_187, "now_bp": 2_287})]
+    await turn_on(store, "negative_margin", action="pause_campaigns", hold_seconds=0)
+    freezing = {"action": "freeze", "freeze_reach": "module", "freeze_minutes": 30}
+    await turn_on(store, "margin_fall", hold_seconds=0, min_samples=1, **freezing)
+    await watching(store, margin, fall).run(store.ctx)
+
+    (halt,) = await safety.list_halts(store.ctx, active=True)
+    (order,) = await actions.list_actions(store.ctx)
+    raised = await alerts.list_alerts(store.ctx)
+    assert (halt.reason, order.reason) == ("The margin fell", f"Sold at a loss: {product.name}")
+    assert {alert.title for alert in raised} >= {halt.reason, order.reason}
+    for told in (halt.reason, order.reason, *(alert.title + alert.body for alert in raised)):
+        assert not any(figure in told for figure in ("826", "987", "19.5", "31.87", "22.87", "9 %")), told
+
+
+async def test_many_sales_at_a_loss_are_one_alert_without_their_figures(store: Store) -> None:
+    probe = Planted("sales.margin")
+    probe.readings = [
+        Reading(new_id(), -1_950, 1, figures={"product": f"Soap {n}", "net_minor": 8, "cost_minor": 98_765})
+        for n in range(7)
+    ]
+    await turn_on(store, "negative_margin", hold_seconds=0)
+    await watching(store, probe).run(store.ctx)
+    (alert,) = await alerts.list_alerts(store.ctx)
+    assert "Sold at a loss: Soap 6" in alert.body and "987" not in alert.body
+
+
+@pytest.mark.parametrize("role", sorted({role for roles in SAFETY.permissions.values() for role in roles}))
+def test_rules_are_read_by_those_who_may_know_costs_and_by_nobody_else(role: str) -> None:
+    knows_costs = role == "superadmin" or role in CATALOG.permissions["catalog.write"]
+    assert knows_costs or role not in SAFETY.permissions[READ_RULES]
 
 
 async def test_an_action_that_is_refused_for_good_keeps_nothing_else_waiting(store: Store) -> None:

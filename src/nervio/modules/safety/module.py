@@ -46,7 +46,7 @@ MANIFEST = Manifest(
         policies.WRITE_INSTALLATION_POLICY: frozenset({"superadmin"}),
         events.READ_EVENTS: frozenset({"superadmin", "admin"}),
         events.REPLAY_EVENTS: frozenset({"superadmin", "admin"}),
-        rules.READ_RULES: frozenset({"superadmin", "admin", "negocio", "deposito"}),
+        rules.READ_RULES: frozenset({"superadmin", "admin", "negocio"}),
         rules.WRITE_RULES: frozenset({"superadmin", "admin"}),
         drills.RUN_DRILL: frozenset({"superadmin", "admin"}),
         drills.RUN_INSTALLATION_DRILL: frozenset({"superadmin"}),

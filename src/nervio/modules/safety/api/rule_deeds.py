@@ -77,10 +77,17 @@ async def carry_out(
 
 
 def say(trip: Trip, tenant: Tenant) -> str:
-    """Why a rule tripped, in the tenant's language."""
+    """Why a rule tripped, in the tenant's language, for everybody on duty and for platforms outside. Of a rule whose figures
+    tell costs only what it is called: the figures are on its page, for those who may read it."""
     kind = KINDS[trip.rule]
+    if kind.tells_costs:
+        return _heading(trip, tenant)
     text = sentence(trip.rule, tenant.language, kind.unit, tenant.currency, trip.value, trip.threshold, trip.figures)
     return _printable(text)[:LONGEST_REASON]
+
+
+def _heading(trip: Trip, tenant: Tenant) -> str:
+    return _printable(title(trip.rule, tenant.language, trip.figures))[:LONGEST_TITLE]
 
 
 def cause_of(trip: Trip) -> str:
@@ -136,8 +143,8 @@ async def _tell(ctx: Ctx, tenant: Tenant, trips: Sequence[Trip]) -> None:
         alert = Alert(
             severity=_severity(trip),
             code=trip.rule,
-            title=_printable(title(trip.rule, tenant.language, trip.figures))[:LONGEST_TITLE],
-            body=say(trip, tenant),
+            title=_heading(trip, tenant),
+            body="" if KINDS[trip.rule].tells_costs else say(trip, tenant),
             dedup_key=cause_of(trip),
             link=LINK,
         )

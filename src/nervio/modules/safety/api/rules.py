@@ -28,7 +28,7 @@ from nervio.modules.safety.usecases.surveillance import (
 from nervio.ports.bus import Event
 
 READ_RULES = "safety.rules.read"
-"""Their sentences tell margins and costs, which not everybody on duty is to know."""
+"""Their sentences tell margins and costs: for those who set prices, and for nobody else."""
 WRITE_RULES = "safety.rules.write"
 
 LATE_DAYS = 30

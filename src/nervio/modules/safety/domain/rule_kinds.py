@@ -41,11 +41,11 @@ KINDS: Mapping[str, RuleKind] = {
         ),
         RuleKind(
             "negative_margin", "sales.margin", About.PRODUCT, NegativeMargin, _LOW, Reach.MODULE,
-            "trip_margin_bp", "clear_margin_bp", "bp",
+            "trip_margin_bp", "clear_margin_bp", "bp", tells_costs=True,
         ),
         RuleKind(
             "margin_fall", "sales.margin_fall", About.TENANT, MarginFall, _HIGH, Reach.TENANT,
-            "trip_fall_bp", "clear_fall_bp", "bp",
+            "trip_fall_bp", "clear_fall_bp", "bp", tells_costs=True,
         ),
         RuleKind(
             "refunds", "sales.refunds", About.LOCATION, Refunds, _HIGH, Reach.LOCATION,

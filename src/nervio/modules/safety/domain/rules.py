@@ -42,6 +42,8 @@ class RuleKind:
     trip: str
     clear: str
     unit: str
+    tells_costs: bool = False
+    """Whether its figures say what products cost the shop, which is not for everybody who may read an alert or a stop."""
 
 
 @dataclass(frozen=True, slots=True)
