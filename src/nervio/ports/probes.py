@@ -23,11 +23,13 @@ class About(StrEnum):
 class Question:
     """What a probe is asked. `bound`: subjects whose value lies beyond it on the calm side may be left out of the answer,
     except those in `subjects`, which are answered wherever there is anything to say of them. Windows end at `now`; the
-    baseline is what came before the window. A probe that needs none of them ignores them."""
+    baseline is what came before the window. A probe that needs none of them ignores them. Of those of the subjects that are
+    `tripped` nobody reads figures."""
 
     now: Instant
     bound: int
     subjects: frozenset[str] = frozenset()
+    tripped: frozenset[str] = frozenset()
     window_seconds: int = 0
     baseline_seconds: int = 0
 

@@ -1,6 +1,7 @@
 """Critical stock, from the shelf to the trip: what the rule sees of a real shop, and what a restart remembers."""
 
 import pytest
+from sqlalchemy import text
 
 from nervio.events.safety import RULE_CLEARED, RULE_TRIPPED
 from nervio.events.stock import STOCK_BECAME_CRITICAL
@@ -119,3 +120,34 @@ async def test_a_level_without_a_critical_level_any_more_clears(store: Store) ->
     (trip,) = await trips(store)
     assert trip.cleared_at is not None
     assert trip.cleared_value is None
+
+
+async def test_a_round_in_which_nothing_is_due_reads_nothing_of_what_stands_tripped(store: Store) -> None:
+    product = await a_stocked_product(store, 1)
+    await set_critical(store, product.sku, 5)
+    watch = watching(store, *real_probes())
+    await watch.run(store.ctx)
+    assert len(await trips(store, "critical_stock")) == 1
+
+    async def rename(table: str, name: str) -> None:
+        change = text(f"ALTER TABLE {table} RENAME TO {name}")
+        await store.database.bookkeep("prune", lambda c: c.execute(change).rowcount)
+
+    await rename("rule_states", "away")
+    assert await watch.run(store.ctx) == 0
+    await rename("away", "rule_states")
+    store.clock.advance(3)
+    assert await watch.run(store.ctx) > 0
+    assert len(await trips(store, "critical_stock")) == 1
+
+
+async def test_what_waited_before_it_tripped_is_told_of_by_its_name(store: Store) -> None:
+    product = await a_stocked_product(store, 1)
+    await set_critical(store, product.sku, 5)
+    await api.change_rule(store.ctx, "critical_stock", {"hold_seconds": 3, "cooldown_seconds": 60})
+    watch = watching(store, *real_probes())
+    for _ in range(2):
+        await watch.run(store.ctx)
+        store.clock.advance(3)
+    (trip,) = await trips(store)
+    assert (trip.figures["product"], trip.figures["location"]) == (product.name, "Main")

@@ -7,6 +7,7 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
 from nervio.modules.stock import api as stock
+from nervio.modules.stock import store as stock_store
 from nervio.modules.stock.contracts import LevelPolicy
 from nervio.modules.stock.models import stock_levels
 from nervio.modules.stock.usecases import probing
@@ -140,3 +141,20 @@ async def test_a_look_that_fails_leaves_no_product_out(store: Store, monkeypatch
         await walk.read(store.ctx, question)
     await rename(store, "away", "stock_holds")
     assert [each.value for each in await walk.read(store.ctx, question)] == [1]
+
+
+async def test_no_more_levels_are_read_than_are_asked_for_and_than_one_look_takes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "MOST_NEW", 2)
+    products = [await a_stocked_product(store, units) for units in (1, 2, 3, 4, 5)]
+    for product in products:
+        await stock.set_critical_level(store.ctx, LevelPolicy(MAIN, product.sku, milli(10)))
+    level = [(store.main.id, product.id) for product in products]
+    known = [level[0], level[1]]
+    rows = await store.ctx.read(lambda c: stock_store.list_levels_up_to(c, 100, known, 2))
+    assert [row[:2] for row in rows] == level[:4], "the scarcest, and two that were not known"
+    rows = await store.ctx.read(lambda c: stock_store.list_levels_up_to(c, 100, [level[4]], 1))
+    assert [row[:2] for row in rows] == [*level[:2], level[4]]
+    subjects = [f"{product.id}@{store.main.id}" for product in products]
+    assert sorted(await ask(store, 100, subjects[0], subjects[4])) == sorted([*subjects[:3], subjects[4]])

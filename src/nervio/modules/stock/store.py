@@ -237,10 +237,11 @@ def count_levels(connection: TenantConnection) -> tuple[int, int]:
 
 
 def list_levels_up_to(
-    connection: TenantConnection, percent: int, known: Collection[tuple[str, str]]
+    connection: TenantConnection, percent: int, known: Collection[tuple[str, str]], most: int
 ) -> list[tuple[str, str, int, int]]:
     """(location, product, available, critical level) of levels at or below so many percent of their critical level, the
-    scarcest first, then of the `known` (location, product) that are above it."""
+    scarcest first, and of the `known` (location, product), wherever they stand. At least `most` that are not known are among
+    them, where there are so many."""
     available = _L.on_hand - _L.reserved
     columns = (_L.location_id, _L.product_id, available, _L.critical_level)
     has_one = _L.critical_level.is_not(None)
@@ -248,6 +249,7 @@ def list_levels_up_to(
         select(*columns)
         .where(_L.tenant_id == connection.tenant_id, has_one, 100 * available <= percent * _L.critical_level)
         .order_by(available - _L.critical_level, _L.location_id, _L.product_id)
+        .limit(len(known) + most)
     )
     found = [(row[0], row[1], row[2], row[3]) for row in connection.execute(near)]
     missing = sorted(set(known) - {row[:2] for row in found})

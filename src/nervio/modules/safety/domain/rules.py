@@ -9,7 +9,7 @@ states.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from nervio.kernel.errors import invalid
@@ -91,9 +91,9 @@ def step(state: State, limits: Limits, at: Instant, value: int, samples: int) ->
     if state.phase is Phase.TRIPPED:
         if limits.is_calm(value, samples):
             return State(Phase.COOLING, at, at)
-        return replace(state, seen=at)
+        return State(Phase.TRIPPED, state.since, at)
     if state.phase is Phase.COOLING and at - state.since < limits.cooldown:
-        return replace(state, seen=at)
+        return State(Phase.COOLING, state.since, at)
     if not limits.is_bad(value, samples):
         return State(Phase.QUIET, at, at)
     waited = state.phase is Phase.PENDING and at - state.seen <= limits.gap

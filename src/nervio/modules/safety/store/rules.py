@@ -63,14 +63,6 @@ def read_all_rules(connection: Connection) -> list[RuleRow]:
     return [RuleRow(*row) for row in connection.execute(select(*_RULE))]
 
 
-def read_all_states(connection: Connection, now: Instant) -> list[StateRow]:
-    """Everything that is tripped, or has cleared too lately to trip again."""
-    statement = select(*_STATE).where(
-        or_(_S.phase == Phase.TRIPPED.value, and_(_S.phase == Phase.COOLING.value, _S.quiet_at > now))
-    )
-    return [_state(row) for row in connection.execute(statement)]
-
-
 def read_to_do(connection: Connection, limit: int) -> list[tuple[str, Trip]]:
     """(tenant, trip) of the trips whose action is still to be carried out, the oldest first."""
     statement = select(_T.tenant_id, *_TRIP).where(_T.outcome == TO_DO).order_by(_T.tripped_at).limit(limit)
@@ -182,6 +174,16 @@ def read_rules(connection: TenantConnection) -> dict[str, RuleRow]:
     """The rules that somebody of the tenant has set, by name."""
     rows = connection.execute(select(*_RULE).where(_R.tenant_id == connection.tenant_id))
     return {row[1]: RuleRow(*row) for row in rows}
+
+
+def read_states(connection: TenantConnection, rule: str, now: Instant) -> dict[str, StateRow]:
+    """subject → where the rule stands with it: everything that is tripped, or has cleared too lately to trip again."""
+    statement = select(*_STATE).where(
+        _S.tenant_id == connection.tenant_id,
+        _S.rule == rule,
+        or_(_S.phase == Phase.TRIPPED.value, and_(_S.phase == Phase.COOLING.value, _S.quiet_at > now)),
+    )
+    return {row[2]: _state(row) for row in connection.execute(statement)}
 
 
 def read_numbers(connection: TenantConnection, rule: str, subjects: Collection[str]) -> dict[str, int]:

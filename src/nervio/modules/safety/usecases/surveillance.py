@@ -14,11 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from weakref import WeakSet
 
-from sqlalchemy import Connection
-
 from nervio.db.context import Ctx
 from nervio.kernel.errors import Kind, NervioError
-from nervio.kernel.time import Instant
 from nervio.modules.identity import api as identity
 from nervio.modules.identity.contracts import Tenant
 from nervio.modules.safety.contracts.rules import Mode, Phase, RecordDeed, Rule, Trip
@@ -118,14 +115,14 @@ class Surveillance:
     async def run(self, ctx: Ctx) -> int:
         """One round; how many rules were looked at. Raises what the store raises."""
         began = time.perf_counter()
-        rules, states = await ctx.database.read(lambda c: _read_standing(c, ctx.clock.now()))
-        looks = await self._find_due(ctx, rules)
+        rules = await ctx.database.read(store.read_all_rules)
+        looks = await self._find_due(ctx, {(row.tenant_id, row.rule): row for row in rules})
         done = 0
         for look in looks:
             if done and time.perf_counter() - began > self.longest_round_seconds:
                 break
             self._due[look.key] = ctx.clock.monotonic() + look.probe.seconds
-            await self._try_to_look(replace(ctx, tenant_id=look.tenant.id), look, states.get(look.key, {}))
+            await self._try_to_look(replace(ctx, tenant_id=look.tenant.id), look)
             done += 1
         await self._act(ctx)
         metrics.EVALUATION_SECONDS.observe(time.perf_counter() - began)
@@ -154,9 +151,9 @@ class Surveillance:
                     found.append((due, order, _Look(tenant, kind, rule, probe)))
         return [look for *_, look in sorted(found, key=lambda each: each[:2])]
 
-    async def _try_to_look(self, ctx: Ctx, look: _Look, standing: Mapping[str, StateRow]) -> None:
+    async def _try_to_look(self, ctx: Ctx, look: _Look) -> None:
         try:
-            await self._look(ctx, look, standing)
+            await self._look(ctx, look)
         except NervioError as error:
             if error.kind is Kind.HALTED:
                 return
@@ -176,14 +173,17 @@ class Surveillance:
             },
         )
 
-    async def _look(self, ctx: Ctx, look: _Look, standing: Mapping[str, StateRow]) -> None:
-        settings = look.rule.settings
+    async def _look(self, ctx: Ctx, look: _Look) -> None:
+        settings, now = look.rule.settings, ctx.clock.now()
+        # Only of what is due: thousands of things may stand tripped, and most rounds look at few of them.
+        standing = await ctx.read(lambda c: store.read_states(c, look.kind.name, now))
         limits = limits_of(look.kind, settings, look.probe.seconds)
         waiting = self._waiting.setdefault(look.key, {})
         question = Question(
-            now=ctx.clock.now(),
+            now=now,
             bound=limits.trip,
             subjects=frozenset({*standing, *waiting}),
+            tripped=frozenset(subject for subject, row in standing.items() if row.phase is Phase.TRIPPED),
             window_seconds=window_of(settings, "window"),
             baseline_seconds=window_of(settings, "baseline"),
         )
@@ -263,13 +263,3 @@ def rule_of(kind: RuleKind, row: RuleRow | None) -> Rule:
     if row is None:
         return Rule(kind.name, kind.settings())
     return Rule(kind.name, decode_settings(kind, row.settings), row.revision, row.changed_by, row.changed_at)
-
-
-def _read_standing(
-    connection: Connection, now: Instant
-) -> tuple[dict[tuple[str, str], RuleRow], dict[tuple[str, str], dict[str, StateRow]]]:
-    rules = {(row.tenant_id, row.rule): row for row in store.read_all_rules(connection)}
-    states: dict[tuple[str, str], dict[str, StateRow]] = {}
-    for row in store.read_all_states(connection, now):
-        states.setdefault((row.tenant_id, row.rule), {})[row.subject] = row
-    return rules, states

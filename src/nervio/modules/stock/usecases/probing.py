@@ -33,17 +33,14 @@ async def read_critical(ctx: Ctx, question: Question) -> list[Reading]:
 
     def query(connection: TenantConnection) -> list[Reading]:
         known = [(each[1], each[0]) for each in map(_level_of, question.subjects)]
-        found = store.list_levels_up_to(connection, question.bound, known)
+        found = store.list_levels_up_to(connection, question.bound, known, MOST_NEW)
         fresh = [row for row in found if _subject_of(row[1], row[0]) not in question.subjects][:MOST_NEW]
-        named = {row[:2] for row in fresh}
+        answered = fresh + [row for row in found if _subject_of(row[1], row[0]) in question.subjects]
         # Names are for the sentence of a trip, and what is tripped already has had its sentence.
-        products = catalog.read_figures(connection, [row[1] for row in fresh]) if fresh else {}
-        places = catalog.read_locations(connection) if fresh else {}
-        return [
-            _critical_reading(row, products.get(row[1]), places.get(row[0]))
-            for row in found
-            if row[:2] in named or _subject_of(row[1], row[0]) in question.subjects
-        ]
+        named = [row for row in answered if _subject_of(row[1], row[0]) not in question.tripped]
+        products = catalog.read_figures(connection, [row[1] for row in named]) if named else {}
+        places = catalog.read_locations(connection) if named else {}
+        return [_critical_reading(row, products.get(row[1]), places.get(row[0])) for row in answered]
 
     return await ctx.read(query)
 
