@@ -5,7 +5,7 @@ from __future__ import annotations
 from nervio.adapters.actions.google_ads import GoogleAdsPlatform, GoogleTokens
 from nervio.adapters.actions.meta_ads import MetaAdsPlatform
 from nervio.adapters.actions.webhook import WebhookPlatform
-from nervio.adapters.alerts.email import EmailAlerts
+from nervio.adapters.alerts.email import EmailAlerts, MailRoom
 from nervio.adapters.alerts.webhook import SlackAlerts, WebhookAlerts
 from nervio.adapters.outbound import Guard, Outbound
 from nervio.modules.safety.contracts.actions import Platform
@@ -24,6 +24,7 @@ class Outside:
         self._guard = Guard(allow_private=settings.allow_private_addresses)
         seconds = settings.answer_seconds
         self._outbound = Outbound(self._guard, answer_seconds=seconds, whole_seconds=1.2 * seconds)
+        self._mail = MailRoom()
         self._tokens = GoogleTokens(self._outbound, clock, settings.google_token_url)
 
     def platform(self, kind: str, account: Account) -> CampaignPlatform:
@@ -53,8 +54,9 @@ class Outside:
             case DestinationKind.SLACK:
                 return SlackAlerts(self._outbound, account)
             case DestinationKind.EMAIL:
-                return EmailAlerts(self._guard, account)
+                return EmailAlerts(self._guard, self._mail, account)
 
     async def close(self) -> None:
         """Lets go of connections."""
+        self._mail.close()
         await self._outbound.close()

@@ -1,5 +1,7 @@
 """Alerts on their way out: what a chat, a webhook and a mail server get, and what becomes of one that misbehaves."""
 
+import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -12,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from nervio.adapters.alerts.email import EmailAlerts
+from nervio.adapters.alerts.email import LETTERS_AT_ONCE, EmailAlerts, MailRoom
 from nervio.adapters.outbound import Guard
 from nervio.adapters.signing import is_genuine
 from nervio.kernel.time import SECOND
@@ -21,7 +23,7 @@ from nervio.modules.safety.contracts.alerts import Alert, AlertRecord, Severity
 from nervio.modules.safety.settings import ActionSettings
 from nervio.modules.safety.usecases.delivering import AlertWorker
 from nervio.ports.actions import Account
-from nervio.ports.alerts import Delivery, Message
+from nervio.ports.alerts import Delivery, Message, Receipt
 from nervio.runtime.outside import Outside
 from tests.builders import Store, a_store
 from tests.modules.safety.campaigns import SIGNING_SECRET, VAULT
@@ -160,7 +162,52 @@ async def test_a_certificate_that_nobody_vouches_for_gets_no_password(certificat
     assert (peer.logins, peer.letters) == ([], [])
 
 
-def an_account(port: int, security: str, context: ssl.SSLContext) -> EmailAlerts:
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_server_that_drips_its_words_holds_no_thread_once_nobody_waits(security: str) -> None:
+    is_over = asyncio.Event()
+    talks: list[asyncio.Task[None] | None] = []
+
+    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.current_task())
+        # A greeting of many lines, or a record of the handshake that is long in coming.
+        word = b"220-patience\r\n" if security == "starttls" else b"\0"
+        writer.write(b"" if security == "starttls" else bytes.fromhex("1603034000"))
+        with contextlib.suppress(OSError):
+            while not is_over.is_set():
+                writer.write(word)
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    room = MailRoom(ssl.create_default_context())
+    account = an_account(port, security, ssl.create_default_context(), room=room)
+    for _ in range(2 * LETTERS_AT_ONCE):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await account.send(a_letter())
+    # Were the threads still listening, the next letter would wait for ever.
+    async with asyncio.timeout(20):
+        done = await room.run(lambda _line: Receipt(Delivery.SENT, "a thread is free"))
+    assert done.words == "a thread is free"
+    room.close()
+    is_over.set()
+    server.close()
+    await asyncio.gather(*filter(None, talks))
+
+
+async def test_a_password_that_mail_servers_do_not_take_is_refused_in_words(certificate: Path) -> None:
+    server, client = contexts(certificate)
+    async with a_mail_server(server) as peer:
+        receipt = await an_account(peer.port, "starttls", client, password="contraseña").send(a_letter())
+    assert receipt.delivery is Delivery.REFUSED
+    assert "ASCII" in receipt.words
+
+
+def an_account(
+    port: int, security: str, context: ssl.SSLContext, *, room: MailRoom | None = None, password: str = "word"
+) -> EmailAlerts:
     settings = {
         "host": "localhost",
         "port": str(port),
@@ -169,4 +216,5 @@ def an_account(port: int, security: str, context: ssl.SSLContext) -> EmailAlerts
         "recipients": "a@shop.test, b@shop.test",
         "username": "me",
     }
-    return EmailAlerts(Guard(allow_private=True), Account(settings, {"password": "word"}), context)
+    account = Account(settings, {"password": password})
+    return EmailAlerts(Guard(allow_private=True), room or MailRoom(context), account)

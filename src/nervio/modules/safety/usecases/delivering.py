@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from nervio.db.context import Ctx
 from nervio.db.vault import Vault
@@ -14,6 +15,7 @@ from nervio.kernel.errors import NervioError
 from nervio.modules.identity import api as identity
 from nervio.modules.safety.domain.actions import shortened
 from nervio.modules.safety.domain.alerts import words_of
+from nervio.modules.safety.domain.turns import Turns
 from nervio.modules.safety.metrics.actions import ALERTS
 from nervio.modules.safety.store import alerts as store
 from nervio.modules.safety.store.alerts import DueDelivery
@@ -50,22 +52,29 @@ class AlertWorker:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._channels, self._vault, self._public_url = channels, vault, public_url.rstrip("/")
-        self._parallel, self._draw = parallel, draw
+        self._turns, self._draw = Turns(parallel), draw
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, ctx: Ctx) -> None:
         """One round: starts what is due. Does not wait for what it started."""
         now = ctx.clock.now()
-        for tenant_id in await ctx.database.read(lambda c: store.find_tenants_with_deliveries(c, now)):
+        tenants = await ctx.database.read(lambda c: store.find_tenants_with_deliveries(c, now))
+        for tenant_id in self._turns.order(tenants):
             of_tenant = replace(ctx, tenant_id=tenant_id)
-            free = self._parallel - len(self._tasks)
-            if free <= 0:
-                return
+            free = self._turns.room(tenant_id, len(tenants))
+            if not free:
+                continue
             claimed = await of_tenant.submit(CLAIM_DELIVERIES, ClaimDeliveries(CLAIM_SECONDS, free), None)
+            if claimed.due:
+                self._turns.take(tenant_id, len(claimed.due))
             for delivery in claimed.due:
                 task = asyncio.create_task(self._work(of_tenant, delivery), name=f"nervio-alert-{delivery.id}")
                 self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(partial(self._ended, tenant_id))
+
+    def _ended(self, tenant_id: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._turns.give_back(tenant_id)
 
     async def settle(self) -> None:
         """Waits until nothing is under way."""

@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from nervio.db.context import Ctx
 from nervio.db.halt import Halt
@@ -20,6 +21,7 @@ from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.time import SECOND
 from nervio.modules.safety.contracts.actions import ActionKind, ActionState, Step
 from nervio.modules.safety.domain.actions import Policy
+from nervio.modules.safety.domain.turns import Turns
 from nervio.modules.safety.metrics.actions import ACTIONS, BREAKERS, CONFIRM_SECONDS, STEPS, TRANSITIONS
 from nervio.modules.safety.store import actions as store
 from nervio.modules.safety.store import campaigns
@@ -68,7 +70,7 @@ class ActionWorker:
     ) -> None:
         self._platforms, self._vault, self._find_blocking, self._owner = platforms, vault, find_blocking, owner
         self._policy = policy or Policy()
-        self._parallel = parallel
+        self._turns = Turns(parallel)
         self._draw = draw
         self._tasks: set[asyncio.Task[None]] = set()
         self._rounds: set[asyncio.Task[None]] = set()
@@ -99,18 +101,23 @@ class ActionWorker:
             now = ctx.clock.now()
             given_up = now - self._policy.give_up_seconds * SECOND
             work = await ctx.database.read(lambda c: store.find_tenants_with_work(c, now, given_up))
-            for tenant_id, due, resumes, overdue in work:
-                of_tenant = replace(ctx, tenant_id=tenant_id)
+            by_tenant = {row[0]: row[1:] for row in work}
+            for tenant_id, (_, _, overdue) in by_tenant.items():
                 if overdue:
-                    await of_tenant.submit(ESCALATE, EscalateActions(MOST_OVERDUE, self._policy), None)
+                    body = EscalateActions(MOST_OVERDUE, self._policy)
+                    await replace(ctx, tenant_id=tenant_id).submit(ESCALATE, body, None)
+            waiting = [tenant_id for tenant_id, (due, resumes, _) in by_tenant.items() if due or resumes]
+            for tenant_id in self._turns.order(waiting):
+                due, resumes, _ = by_tenant[tenant_id]
+                of_tenant = replace(ctx, tenant_id=tenant_id)
                 if due:
-                    await self._claim(of_tenant, resumes=False)
+                    await self._claim(of_tenant, len(waiting), resumes=False)
                 if resumes:
-                    await self._claim(of_tenant, resumes=True)
+                    await self._claim(of_tenant, len(waiting), resumes=True)
 
-    async def _claim(self, ctx: Ctx, *, resumes: bool) -> None:
-        free = self._parallel - len(self._tasks)
-        if free <= 0:
+    async def _claim(self, ctx: Ctx, tenants: int, *, resumes: bool) -> None:
+        free = self._turns.room(ctx.tenant_id, tenants)
+        if not free:
             return
         body = ClaimActions(self._owner, self._policy.claim_seconds, free)
         try:
@@ -119,10 +126,16 @@ class ActionWorker:
             if error.kind is not Kind.HALTED:
                 raise
             return  # a stop is no failure: the order waits, and no attempt is counted
+        if claimed.actions:
+            self._turns.take(ctx.tenant_id, len(claimed.actions))
         for action in claimed.actions:
             task = asyncio.create_task(self._work(ctx, action), name=f"nervio-action-{action.id}")
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._ended, ctx.tenant_id))
+
+    def _ended(self, tenant_id: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._turns.give_back(tenant_id)
 
     async def _work(self, ctx: Ctx, action: ClaimedAction) -> None:
         try:
