@@ -22,7 +22,7 @@ from nervio.db.writes import Insert
 from nervio.events.sales import SALE_RECORDED
 from nervio.kernel.ids import new_id
 from nervio.ports.bus import Bus, Event
-from nervio.runtime import handlers, relay
+from nervio.runtime import handlers, relay, replays
 from nervio.web.manifest import EventHandler
 from tests.builders import QUEUE_CAPACITY
 
@@ -93,7 +93,7 @@ def live(job: Job) -> None:
     relay.LEASE_SECONDS = handlers.LEASE_SECONDS = LEASE_SECONDS
     redis_bus.LEASE_SECONDS = nats_bus.LEASE_SECONDS = LEASE_SECONDS
     nats_bus.RENEW_SECONDS, nats_bus.TEND_SECONDS = LEASE_SECONDS / 4, 0.1
-    handlers.MARK_SECONDS = handlers.LOOK_SECONDS = 0.05
+    handlers.MARK_SECONDS = handlers.LOOK_SECONDS = replays.LOOK_SECONDS = 0.05
     asyncio.run(_live(job))
 
 

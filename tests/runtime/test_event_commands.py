@@ -10,7 +10,7 @@ from nervio.db import dead_letters
 from nervio.events.sales import SALE_RECORDED
 from nervio.kernel.ids import new_id
 from nervio.ports.bus import DeadLetter, Event
-from nervio.runtime import cli, handlers
+from nervio.runtime import cli, handlers, replays
 from tests.runtime.program import Program, a_program, a_server
 
 HANDLER = "safety.look_sooner"
@@ -29,6 +29,7 @@ async def test_dead_letters_are_listed_page_by_page_and_tried_again_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handlers, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(replays, "LOOK_SECONDS", 0.05)
     async with a_program(tmp_path, roles=("handlers",)) as program:
         headers = await program.login()
         tenant = await program.app.first_tenant()

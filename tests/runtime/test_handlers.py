@@ -20,7 +20,7 @@ from nervio.kernel.errors import Kind, NervioError
 from nervio.modules.safety.api import alerts
 from nervio.modules.safety.models.alerts import alerts as alerts_raised
 from nervio.ports.bus import Bus, Event
-from nervio.runtime import handlers
+from nervio.runtime import handlers, replays
 from nervio.runtime.handlers import Handlers, Surroundings
 from nervio.runtime.relay import Relay
 from nervio.web.manifest import EventHandler
@@ -188,6 +188,7 @@ async def a_house(store: Store, kind: str) -> AsyncIterator[House]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks often, so that the suite need not wait."""
     monkeypatch.setattr(handlers, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(replays, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(handlers, "MARK_SECONDS", 0.02)
 
 

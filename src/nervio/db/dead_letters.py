@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, literal, select, tuple_, update
 
 from nervio.db.outbox import event_of
 from nervio.db.tables import dead_letters
@@ -30,6 +30,15 @@ class KeptLetter:
     first_at: Instant
     last_at: Instant
     asked_by: str | None
+
+
+Place = tuple[int, int, str]
+"""Where a letter is in the order of facts: position and number of its event, then its own id."""
+
+
+def place_of(letter: KeptLetter) -> Place:
+    """Where it is."""
+    return letter.event.position, letter.event.n, letter.id
 
 
 def keep(connection: Connection, letter: DeadLetter, now: Instant) -> None:
@@ -74,9 +83,21 @@ def list_letters(
     return _letters(connection, statement)
 
 
-def list_asked(connection: Connection, limit: int = 500) -> list[KeptLetter]:
-    """Those that somebody wants tried again, in the order of facts."""
-    statement = select(dead_letters).where(_D.asked_by.is_not(None)).order_by(_D.position, _D.n, _D.id).limit(limit)
+def list_asked(
+    connection: Connection, handlers: Collection[str], *, after: Place | None = None, limit: int = 500
+) -> list[KeptLetter]:
+    """Those of these handlers that somebody wants tried again, in the order of facts; the next ones after a place."""
+    statement = (
+        select(dead_letters)
+        .where(_D.asked_by.is_not(None), _D.handler.in_(handlers))
+        .order_by(_D.position, _D.n, _D.id)
+        .limit(limit)
+    )
+    if after is not None:
+        place = tuple_(_D.position, _D.n, _D.id)
+        types = (_D.position.type, _D.n.type, _D.id.type)
+        wanted = tuple_(*(literal(value, kind) for value, kind in zip(after, types, strict=True)))
+        statement = statement.where(place > wanted)
     return _letters(connection, statement)
 
 
@@ -115,10 +136,12 @@ def _letters(connection: Connection, statement: Select[Any]) -> list[KeptLetter]
 
 __all__: Sequence[str] = [
     "KeptLetter",
+    "Place",
     "ask_again",
     "count_by_handler",
     "forget",
     "keep",
     "list_asked",
     "list_letters",
+    "place_of",
 ]

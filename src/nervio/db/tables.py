@@ -174,6 +174,16 @@ dead_letters = Table(
     sqlite_with_rowid=False,
 )
 
+_asked = dead_letters.c.asked_by.is_not(None)
+Index(
+    "ix_dead_letters_asked",
+    dead_letters.c.position,
+    dead_letters.c.n,
+    dead_letters.c.id,
+    postgresql_where=_asked,
+    sqlite_where=_asked,
+)
+
 cursors = Table(
     "cursors",
     metadata,

@@ -10,23 +10,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
 from prometheus_client import Gauge
 from sqlalchemy import Connection, delete, select
 
-from nervio.adapters.bus.delivery import KeyedDelivery
-from nervio.db import dead_letters, leases, outbox
-from nervio.db.dead_letters import KeptLetter
+from nervio.db import leases, outbox
 from nervio.db.dialects import dialect_of
 from nervio.db.tables import cursors, event_handlers
 from nervio.db.writes import Insert
 from nervio.kernel.errors import NervioError
 from nervio.ports.bus import EVERYTHING, Event
 from nervio.runtime.relay import BATCH, HANDLER_CURSORS, LARGEST_N, follow
-from nervio.runtime.trials import REPLAY, ProcessTrials
+from nervio.runtime.replays import Replays
+from nervio.runtime.trials import ProcessTrials
 from nervio.runtime.work import Surroundings, Work
 from nervio.web.manifest import EventHandler
 
@@ -39,60 +37,9 @@ MARK_SECONDS = 1.0
 IDLE_MARK_SECONDS = 30.0
 """How often a cursor is moved that only events of no interest went past."""
 LOOK_SECONDS = 2.0
-"""How often it is looked for letters that somebody wants tried again."""
+"""How often it is looked how far the groups of a shared bus are."""
 
 LAG = Gauge("nervio_events_handler_lag_positions", "Positions that a handler is behind the newest event.", ("handler",))
-
-
-class Replays:
-    """Tries dead letters again that somebody asked for. One process at a time does."""
-
-    def __init__(self, works: Sequence[Work], around: Surroundings, trials: ProcessTrials) -> None:
-        self._around, self._trials = around, trials
-        self._works = {work.name: work for work in works}
-        self._deliveries: dict[str, KeyedDelivery] = {}
-        self._under_way: set[str] = set()
-        self._look_at = 0.0
-
-    async def look(self) -> None:
-        """Takes on what was asked for since."""
-        now = self._around.clock.monotonic()
-        if now < self._look_at:
-            return
-        self._look_at = now + LOOK_SECONDS
-        for letter in await self._around.database.read(dead_letters.list_asked):
-            work = self._works.get(letter.handler)
-            if work is not None and letter.id not in self._under_way:
-                await self._take(work, letter)
-
-    async def _take(self, work: Work, letter: KeptLetter) -> None:
-        async def again(event: Event) -> None:
-            await work.try_once(event)
-            await self._around.database.bookkeep(
-                "handlers", lambda c: dead_letters.forget(c, event.tenant_id, letter.id)
-            )
-
-        # One delivery a letter: they were given up one by one, and none of them waits for another.
-        name = REPLAY + work.name
-        group = replace(work.group, name=name, bury=lambda letter: work.bury(replace(letter, group=work.name)))
-        suspects = await self._trials.read_begun(name)
-        delivery = self._deliveries[letter.id] = KeyedDelivery(group)
-        # It was given up once, so it is noted before whatever it does now.
-        delivery.suspect(replace(suspects, until=letter.event.position))
-        delivery.handlers[letter.event.type] = again
-        self._under_way.add(letter.id)
-        delivery.put(letter.event, lambda: self._end(letter.id))
-
-    def _end(self, letter_id: str) -> None:
-        self._under_way.discard(letter_id)
-        del self._deliveries[letter_id]
-
-    async def close(self) -> None:
-        """Gives up what is under way; it is still asked for."""
-        for delivery in list(self._deliveries.values()):
-            await delivery.close()
-        self._deliveries.clear()
-        self._under_way.clear()
 
 
 class _Follower:

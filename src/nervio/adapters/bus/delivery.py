@@ -25,7 +25,8 @@ LONGEST_REASON = 2_000
 HAND_OVER_SECONDS = 1.0
 
 _UNWATCHED: AbstractAsyncContextManager[None] = nullcontext()
-_OF_THE_MOMENT = frozenset({Kind.HALTED, Kind.UNAVAILABLE, Kind.TOO_MANY})
+OF_THE_MOMENT = frozenset({Kind.HALTED, Kind.UNAVAILABLE, Kind.TOO_MANY})
+"""Errors that count no attempt."""
 
 
 class _Waiting:
@@ -176,7 +177,7 @@ class KeyedDelivery:
                     await waiting.handler(event)
                 return
             except NervioError as error:
-                if error.kind in _OF_THE_MOMENT:
+                if error.kind in OF_THE_MOMENT:
                     await asyncio.sleep(MOMENT_SECONDS * _jitter())
                     continue
                 reason = f"{error.code}: {error.message}"
