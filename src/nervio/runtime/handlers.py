@@ -69,7 +69,6 @@ class Handlers:
         self._works = [Work(handler, around, self._trials) for handler in handlers]
         self._replays = Replays(self._works, around, self._trials)
         self._followers: list[_Follower] = []
-        self._marked: dict[str, int] = {}
         self._token: int | None = None
         self._ask_again_at = 0.0
         self._mark_at = 0.0
@@ -151,23 +150,29 @@ class Handlers:
         token = await around.database.bookkeep(
             "lease", lambda c: leases.acquire(c, LEASE, around.process_id, around.clock.now(), LEASE_SECONDS)
         )
+        if token != self._token:
+            self._token = None
+            await self._stop_following()
+            await self._replays.close()
+            if token is not None and not around.bus.is_shared:
+                places = await around.database.read(self._read_places)
+                followers = [_Follower(work, places.get(work.name, 0)) for work in self._works]
+                for follower in followers:
+                    await follower.delivery.take_over()
+                self._followers = followers
+            # Last, so that what failed before is tried again at once: who leads without followers follows nothing for ever.
+            self._token = token
         self._ask_again_at = now + LEASE_SECONDS / 4
-        if token == self._token:
-            return
-        await self._stop_following()
-        await self._replays.close()
-        self._token = None
-        if token is not None and not around.bus.is_shared:
-            places = await around.database.read(lambda c: [leases.read_cursor(c, work.cursor) for work in self._works])
-            followers = [_Follower(work, place) for work, place in zip(self._works, places, strict=True)]
-            for follower in followers:
-                await follower.delivery.take_over()
-            self._followers = followers
-        self._token = token
+
+    def _read_places(self, connection: Connection) -> dict[str, int]:
+        of = {work.cursor: work.name for work in self._works}
+        found = connection.execute(select(cursors.c.name, cursors.c.position).where(cursors.c.name.in_(of)))
+        return {of[row[0]]: row[1] for row in found}
 
     async def _stop_following(self) -> None:
         for follower in self._followers:
             await follower.delivery.close()
+            LAG.labels(follower.work.name).set(0)  # whoever leads now tells it
         self._followers = []
 
     # -- in process: from the outbox ----------------------------------------------------------------------------------
@@ -189,8 +194,8 @@ class Handlers:
                 for event in events:
                     one.delivery.put(event, _nothing)
                 one.place = end
-        for one in self._followers:
-            LAG.labels(one.work.name).set(max(0, newest - one.settled) if newest else 0)
+        for one in self._followers if ready else ():
+            LAG.labels(one.work.name).set(max(0, newest - one.settled))
         assert self._token is not None
         await self._mark(self._token)
         return more
@@ -226,15 +231,18 @@ class Handlers:
         if now < self._mark_at:
             return
         self._mark_at = now + LOOK_SECONDS
-        newest = await self._around.database.read(outbox.newest_event_position)
+        newest, noted = await self._around.database.read(self._read_noted)
         moved = []
         for work in self._works:
             settled = self._around.bus.settled(work.name)
             if settled is None:
+                LAG.labels(work.name).set(0)  # whoever reads for it tells it
                 continue
-            # Of the last position that was delivered more might come, so a group that has everything is one behind.
-            LAG.labels(work.name).set(max(0, newest - 1 - max(settled, work.begins_after - 1)))
-            if settled > self._marked.get(work.name, work.begins_after):
+            # Who has just begun to read for a group knows nothing settled yet; those before noted how far it was. And of the
+            # last position that was delivered more might come, so a group that has everything is one behind.
+            known = max(settled, noted.get(work.name, 0), work.begins_after - 1)
+            LAG.labels(work.name).set(max(0, newest - 1 - known))
+            if settled > noted.get(work.name, settled):
                 moved.append((work, settled))
         if not moved:
             return
@@ -244,7 +252,9 @@ class Handlers:
                 leases.advance_cursor(connection, work.cursor, position)
 
         await self._around.database.bookkeep("handlers", write)
-        self._marked.update({work.name: position for work, position in moved})
+
+    def _read_noted(self, connection: Connection) -> tuple[int, dict[str, int]]:
+        return outbox.newest_event_position(connection), self._read_places(connection)
 
 
 def _read(connection: Connection, place: tuple[int, int], types: Sequence[str] | None) -> tuple[int, list[Event]]:

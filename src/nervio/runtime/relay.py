@@ -126,6 +126,7 @@ class Relay:
         if self._may_lead:
             await self._lead()
         if self._bus.is_shared and self._token is None:
+            LAG.set(0)  # whoever leads tells it
             return False
         if self._position is None:
             self._position = await self._database.read(outbox.last_position)
