@@ -14,20 +14,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime
 
-import msgspec
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
-from nats.js.kv import KeyValue
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import BucketNotFoundError, KeyWrongLastSequenceError, NotFoundError
 
-from nervio.adapters.bus.delivery import WINDOW, KeyedDelivery
+from nervio.adapters.bus.delivery import KeyedDelivery
+from nervio.adapters.bus.nats_groups import own_lease, take_over
+from nervio.adapters.bus.nats_messages import check, find_event, message_of
 from nervio.adapters.bus.nats_session import ANSWER_SECONDS, Session, ping
 from nervio.adapters.bus.subscriptions import Subscriptions
 from nervio.kernel.ids import new_id
@@ -40,6 +39,8 @@ log = logging.getLogger(__name__)
 PUBLISH_AT_ONCE = 250
 PULL_AT_ONCE = 500
 PULL_SECONDS = 5.0
+LOOK_BACK = 20
+"""Messages from the end among which one is ours, whoever else may publish into the stream."""
 LEASE_SECONDS = 10.0
 RENEW_SECONDS = 2.5
 TEND_SECONDS = 0.5
@@ -50,14 +51,17 @@ LONGEST_PAUSE_SECONDS = 15.0
 
 _LOST = (NatsError, OSError, TimeoutError)
 
+Place = tuple[int, datetime]
+"""A message's sequence and when the stream took it: a stream that is made anew counts from one again."""
+
 
 class _Membership:
     """This process's part in one group."""
 
     def __init__(self, group: Group) -> None:
         self.delivery = KeyedDelivery(group)
-        self.replies: dict[int, str] = {}
-        """Where to acknowledge what is not settled yet, by its sequence; the newest delivery's address counts."""
+        self.replies: dict[Place, str] = {}
+        """Where to acknowledge what is not settled yet, by its place; the newest delivery's address counts."""
         self.acks: list[str] = []
         self.consumer: str | None = None
         self.revision: int | None = None
@@ -110,14 +114,16 @@ class NatsBus:
         session = await self._open()
         try:
             info = await session.js.stream_info(self._stream)
+            self._end = info.state.last_seq
+            oldest = max(info.state.first_seq, info.state.last_seq - LOOK_BACK + 1)
+            for sequence in range(info.state.last_seq, oldest - 1, -1) if info.state.messages else ():
+                event = find_event(await session.find(self._stream, sequence))
+                if event is not None:
+                    return event
         except _LOST:
             await self._drop()
             raise
-        self._end = info.state.last_seq
-        if not info.state.messages:
-            return None
-        message = await session.js.get_msg(self._stream, seq=info.state.last_seq)
-        return msgspec.json.decode(message.data or b"", type=Event)
+        return None
 
     async def _append(self, part: Sequence[Event]) -> None:
         session = await self._open()
@@ -128,22 +134,18 @@ class NatsBus:
             # Duplicates take no sequence, so the chain cannot be told beforehand. One after another is in order too, and the
             # first that is new says that what follows is new as well.
             for event in part:
-                (answer,) = await session.publish([self._message(event, end)])
-                _check(answer)
+                (answer,) = await session.publish([message_of(self._name, event, end)])
+                check(answer)
                 if not answer.get("duplicate"):
                     end, self._one_by_one = end + 1, False
         else:
-            answers = await session.publish([self._message(event, end + n) for n, event in enumerate(part)])
+            answers = await session.publish([message_of(self._name, event, end + n) for n, event in enumerate(part)])
             fresh = [answer for answer in answers if not answer.get("duplicate")]
             self._one_by_one = len(fresh) < len(answers)
             for answer in answers:
-                _check(answer)
+                check(answer)
             end += len(fresh)
         self._end = end
-
-    def _message(self, event: Event, behind: int) -> tuple[str, bytes, dict[str, str]]:
-        headers = {"Nats-Msg-Id": event.id, "Nats-Expected-Last-Sequence": str(behind)}
-        return f"{self._name}.events.{event.type}", msgspec.json.encode(event), headers
 
     # -- listening ----------------------------------------------------------------------------------------------------
 
@@ -279,7 +281,7 @@ class NatsBus:
         owner = self._owner.encode()
         try:
             if member.revision is None:
-                member.revision = await self._own_lease(session.leases, name)
+                member.revision = await own_lease(session.leases, name, self._owner)
             if member.revision is None:
                 member.revision = await session.leases.create(name, owner)
             else:
@@ -291,42 +293,9 @@ class NatsBus:
             return False
         if member.consumer is None:
             await member.delivery.take_over()
-            member.consumer = await self._take_over(session, name)
+            member.consumer = await take_over(session, self._stream, name)
             member.asked = 0
         return True
-
-    async def _own_lease(self, leases: KeyValue, name: str) -> int | None:
-        """The lease that we held before the connection was lost."""
-        try:
-            entry = await leases.get(name)
-        except KeyNotFoundError:
-            return None
-        return entry.revision if entry.value == self._owner.encode() else None
-
-    async def _take_over(self, session: Session, name: str) -> str:
-        """A consumer of our own from where everything before is acknowledged; those before us are deleted."""
-        prefix = f"{name.replace('.', '-')}__"
-        floor = 0
-        before = [one for one in await session.js.consumers_info(self._stream) if one.name.startswith(prefix)]
-        for one in before:
-            # Each begins at a floor of the one before it, so that the highest is true for all.
-            floor = max(floor, one.ack_floor.stream_seq if one.ack_floor is not None else 0)
-        own = f"{prefix}{new_id()}"
-        await session.js.add_consumer(
-            self._stream,
-            ConsumerConfig(
-                durable_name=own,
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=floor + 1,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_SECONDS,
-                max_ack_pending=2 * WINDOW,
-            ),
-        )
-        for one in before:
-            with contextlib.suppress(NotFoundError):
-                await session.js.delete_consumer(self._stream, one.name)
-        return own
 
     def _receiver(self, name: str, member: _Membership) -> Callable[[Msg], None]:
         asked_of = member.consumer
@@ -350,17 +319,23 @@ class NatsBus:
         return receive
 
     def _put(self, member: _Membership, message: Msg) -> None:
-        sequence = message.metadata.sequence.stream
-        known = sequence in member.replies
-        member.replies[sequence] = message.reply
+        event = find_event(message.data)
+        if event is None:
+            log.error("foreign_entry", extra={"entry": message.metadata.sequence.stream})
+            member.acks.append(message.reply)
+            self._wake.set()
+            return
+        place = (message.metadata.sequence.stream, message.metadata.timestamp)
+        known = place in member.replies
+        member.replies[place] = message.reply
         if known:
             return  # it is being handled; only the address of its acknowledgement changed
 
         def settled() -> None:
-            member.acks.append(member.replies.pop(sequence))
+            member.acks.append(member.replies.pop(place))
             self._wake.set()
 
-        member.delivery.put(msgspec.json.decode(message.data, type=Event), settled)
+        member.delivery.put(event, settled)
 
     async def _acknowledge(self, session: Session, member: _Membership) -> None:
         while member.acks:
@@ -369,11 +344,6 @@ class NatsBus:
             del member.acks[: len(part)]
 
     async def _tell(self, message: Msg) -> None:
-        await self._subscriptions.tell(msgspec.json.decode(message.data, type=Event))
-
-
-def _check(answer: dict[str, Any]) -> None:
-    if answer.get("duplicate"):
-        log.info("bus_had_the_event", extra={"sequence": answer.get("seq")})
-    if "error" in answer:
-        raise BusChanged(json.dumps(answer["error"]))
+        event = find_event(message.data)
+        if event is not None:
+            await self._subscriptions.tell(event)

@@ -12,6 +12,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 from nats.js.kv import KeyValue
 
 ANSWER_SECONDS = 5.0
@@ -74,8 +75,17 @@ class Session:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return list(await asyncio.gather(*waiting.values()))
         finally:
-            for reply in waiting:
+            for reply, answer in waiting.items():
                 self._answers.pop(reply, None)
+                if not answer.cancel() and not answer.cancelled():
+                    answer.exception()  # seen, even where the publishing itself ended first
+
+    async def find(self, stream: str, sequence: int) -> bytes | None:
+        """The body of a message of the stream; None where it was removed."""
+        try:
+            return (await self.js.get_msg(stream, seq=sequence)).data
+        except NotFoundError:
+            return None
 
     async def pull(self, stream: str, consumer: str, most: int, seconds: float, receive: Callable[[Msg], None]) -> None:
         """Asks for messages; each, and what ends the request, is given to `receive`."""
@@ -100,7 +110,9 @@ class Session:
             async with asyncio.timeout(1.0):
                 await self._client.close()
         for answer in self._answers.values():
-            answer.cancel()
+            # Not cancelled: to whoever waits that would be the end of its own task, and no `except Exception` sees it.
+            if not answer.done():
+                answer.set_exception(ConnectionError("the connection to NATS is lost"))
 
     async def _answered(self, message: Msg) -> None:
         answer = self._answers.get(message.subject)
