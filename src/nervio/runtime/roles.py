@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from nervio.db.context import Ctx
@@ -19,16 +20,19 @@ from nervio.runtime import handlers
 from nervio.runtime.commits import RingingDatabase
 from nervio.runtime.handlers import Handlers, Surroundings
 from nervio.runtime.periodics import PacedWork, PeriodicRunner
-from nervio.runtime.relay import RELAY_POLL_SECONDS, SEQUENCE_POLL_SECONDS, Relay, Sequencer, follow
+from nervio.runtime.relay import RELAY_POLL_SECONDS, SEQUENCE_POLL_SECONDS, Relay, Sequencer, follow, wait_any
 from nervio.runtime.settings import Settings
 from nervio.web.manifest import EventHandler
 
 log = logging.getLogger(__name__)
 
-Work = Coroutine[Any, Any, None]
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""Begins the work, or begins it again where it ended too early; what it remembers it keeps."""
 
 SHUTDOWN_SECONDS = 10.0
 """How long a round of work that is under way may take to end at shutdown."""
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
 
 
 class Program(Protocol):
@@ -53,7 +57,7 @@ class Program(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A part of the work that a process can take on. `run` gives the coroutines that do it until `stopping` is set."""
+    """A part of the work that a process can take on. `run` gives what does it until `stopping` is set."""
 
     purpose: str
     run: Callable[[Program, asyncio.Event], list[Work]]
@@ -74,22 +78,28 @@ def _sequence(program: Program, stopping: asyncio.Event) -> list[Work]:
     wake = program.database.committed.listener()
 
     async def work() -> None:
-        if await sequencer.is_needed():
+        if not await sequencer.is_needed():
+            await stopping.wait()
+        else:
             await follow("sequencer", sequencer.run_once, wake, SEQUENCE_POLL_SECONDS, stopping)
 
-    return [work()]
+    return [work]
 
 
 def _relay(program: Program, stopping: asyncio.Event) -> list[Work]:
     return [_relaying(program, stopping, may_lead=True)]
 
 
-async def _relaying(program: Program, stopping: asyncio.Event, *, may_lead: bool) -> None:
+def _relaying(program: Program, stopping: asyncio.Event, *, may_lead: bool) -> Work:
     relay = Relay(program.database, program.bus, program.clock, program.process_id, may_lead=may_lead)
     wake = program.database.numbered.listener()
-    await follow("relay", relay.run_once, wake, RELAY_POLL_SECONDS, stopping)
-    with contextlib.suppress(Exception):  # the lease runs out by itself
-        await relay.close()
+
+    async def work() -> None:
+        await follow("relay", relay.run_once, wake, RELAY_POLL_SECONDS, stopping)
+        with contextlib.suppress(Exception):  # the lease runs out by itself
+            await relay.close()
+
+    return work
 
 
 def _handlers(program: Program, stopping: asyncio.Event) -> list[Work]:
@@ -104,13 +114,13 @@ def _handlers(program: Program, stopping: asyncio.Event) -> list[Work]:
         seconds=events.handler_seconds,
     )
     wake = program.database.numbered.listener()
-    return [handlers.run(Handlers(program.handlers, around), wake, stopping)]
+    return [partial(handlers.run, Handlers(program.handlers, around), wake, stopping)]
 
 
 def _periodics_of(role: str) -> Callable[[Program, asyncio.Event], list[Work]]:
     def run(program: Program, stopping: asyncio.Event) -> list[Work]:
         return [
-            PeriodicRunner(work, program.system_ctx(), program.process_id).run(stopping)
+            partial(PeriodicRunner(work, program.system_ctx(), program.process_id).run, stopping)
             for work in program.periodics
             if work.periodic.role == role
         ]
@@ -143,7 +153,7 @@ async def run_roles(program: Program, names: Collection[str]) -> AsyncIterator[N
     """Runs the roles beside the body. Work under way is finished on the way out; what takes too long is cancelled."""
     stopping = asyncio.Event()
     tasks = [
-        asyncio.create_task(_logged(name, work), name=f"nervio-{name}")
+        asyncio.create_task(keep_on(name, work, stopping), name=f"nervio-{name}")
         for name in check_roles(names)
         if ROLES[name].unless not in names
         for work in ROLES[name].run(program, stopping)
@@ -160,10 +170,24 @@ async def run_roles(program: Program, names: Collection[str]) -> AsyncIterator[N
             await asyncio.gather(*late, return_exceptions=True)
 
 
-async def _logged(name: str, work: Work) -> None:
-    """A role that ends by a bug must not end unseen."""
-    try:
-        await work
-    except Exception:
-        log.exception("role_failed", extra={"role": name})
-        raise
+async def keep_on(name: str, work: Work, stopping: asyncio.Event) -> None:
+    """Does a role's work until `stopping` is set, or its own task is cancelled. Work that ends before that, however it does,
+    is logged and begun again after a pause: nobody would miss a relay that is gone before somebody misses its events."""
+    pause = FIRST_PAUSE_SECONDS
+    while not stopping.is_set():
+        reason = "it returned"
+        try:
+            await work()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if stopping.is_set() or task is None or task.cancelling():
+                raise
+            reason = "something that it waited for was cancelled"  # by a library, say, that lost its connection
+        except Exception as error:
+            log.exception("role_failed", extra={"role": name})
+            reason = str(error) or type(error).__name__
+        if stopping.is_set():
+            return
+        log.error("role_ended", extra={"role": name, "reason": reason, "again_in_seconds": pause})
+        await wait_any(pause, stopping)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
