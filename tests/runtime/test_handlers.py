@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select
 
+from nervio.adapters.bus import retired
 from nervio.db import dead_letters, leases
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.context import Ctx
@@ -26,6 +27,7 @@ from nervio.runtime.relay import Relay
 from nervio.web.manifest import EventHandler
 from tests.builders import Store, a_postgres_store, a_sale, a_store
 from tests.conformance.buses import a_transport
+from tests.conformance.test_retired_groups import groups_of
 
 PATIENCE_SECONDS = 30.0
 KINDS = [
@@ -294,3 +296,27 @@ async def test_the_cursor_of_a_handler_that_is_no_more_keeps_no_event(tmp_path: 
         found = await store.database.read(lambda c: c.execute(select(cursors.c.name)).scalars().all())
         assert "handler:test.old" not in found
         assert "handler:test.counting" in found
+
+
+@pytest.mark.services("redis")
+async def test_what_the_bus_keeps_for_a_handler_that_is_no_more_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retired, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(retired, "GRACE_SECONDS", 0.1)
+    async with a_store(tmp_path) as store, a_house(store, "redis") as house:
+
+        async def nothing(_ctx: Ctx, _event: Event) -> None:
+            return
+
+        first = await house.start(EventHandler("test.old", (SALE_RECORDED,), nothing))
+        await house.sell(1)
+        bus = first.handlers._around.bus
+        await until(store, lambda _: bool(bus.settled("test.old")))
+        await first.kill()
+        await bus.close()
+        second = await house.start()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            now = second.handlers._around.bus
+            while await groups_of(now) != {"test.counting"}:  # noqa: ASYNC110 (what is waited for has no event)
+                await asyncio.sleep(0.05)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from nervio.ports.bus import BusChanged, Event, Group, Handler
@@ -106,6 +106,9 @@ class Box:
     def settled(self, group: str) -> int | None:
         """The broker keeps everything, so nobody asks."""
         return None
+
+    def retire(self, groups: Collection[str]) -> None:
+        """The broker keeps everything, for whoever it was."""
 
     def subscribe(self, channel: str, handler: Handler, group: Group | None = None) -> Callable[[], None]:
         """Adds a handler of a channel, or of `*`. Here all are of one group."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -128,6 +128,11 @@ class Bus(Protocol):
     def settled(self, group: str) -> int | None:
         """The position up to which this process knows everything to be handled for the group; None where another process
         works for it."""
+        ...
+
+    def retire(self, groups: Collection[str]) -> None:
+        """Names the groups that have no handler any more, instead of those named before. What a transport keeps for one is
+        dropped once nobody has read for it for a while: a process of the version before may still run its handler."""
         ...
 
     def is_heard(self) -> bool:

@@ -108,7 +108,7 @@ class Handlers:
 
     async def _register(self) -> None:
         """Notes where handlers begin that are run for the first time, and drops the cursors of those that are no more: a
-        cursor that nobody moves would keep every event for ever."""
+        cursor that nobody moves would keep every event for ever, and so would a group of the bus that nobody reads for."""
         now = self._around.clock.now()
         names = [work.name for work in self._works]
 
@@ -136,6 +136,7 @@ class Handlers:
             return found
 
         begins = await self._around.database.bookkeep("handlers", write)
+        self._around.bus.retire(begins.keys() - set(names))
         for work in self._works:
             work.begins_after = begins[work.name]
             if self._around.bus.is_shared:

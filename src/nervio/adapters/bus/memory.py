@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from nervio.adapters.bus.delivery import KeyedDelivery
 from nervio.ports.bus import EVERYTHING, Event, Group, Handler
@@ -55,6 +55,9 @@ class MemoryBus:
         """What the eldest member has settled."""
         members = self._groups.get(group)
         return members[0].settled if members else None
+
+    def retire(self, groups: Collection[str]) -> None:
+        """Nothing is kept for them."""
 
     def is_heard(self) -> bool:
         """Whether there is a handler at all: an event of this process that nobody hears leaves no trace."""

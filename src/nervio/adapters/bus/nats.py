@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from nats.aio.msg import Msg
@@ -25,9 +25,10 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BucketNotFoundError, KeyWrongLastSequenceError, NotFoundError
 
 from nervio.adapters.bus.delivery import KeyedDelivery
-from nervio.adapters.bus.nats_groups import own_lease, take_over
+from nervio.adapters.bus.nats_groups import drop_consumers, is_led, own_lease, take_over
 from nervio.adapters.bus.nats_messages import check, find_event, message_of
 from nervio.adapters.bus.nats_session import ANSWER_SECONDS, Session, ping
+from nervio.adapters.bus.retired import Retired
 from nervio.adapters.bus.subscriptions import Subscriptions
 from nervio.kernel.ids import new_id
 from nervio.ports.bus import BusChanged, Event, Group, Handler
@@ -81,6 +82,7 @@ class NatsBus:
         self._keep_seconds = keep_seconds
         self._owner = new_id()
         self._subscriptions = Subscriptions(_Membership)
+        self._retired = Retired()
         self._session: Session | None = None
         self._connecting = asyncio.Lock()
         self._end: int | None = None
@@ -161,6 +163,10 @@ class NatsBus:
         """What this process has settled, while it leads the group."""
         member = self._subscriptions.members.get(group)
         return member.delivery.settled if member is not None and member.consumer is not None else None
+
+    def retire(self, groups: Collection[str]) -> None:
+        """Their consumers would stay for ever."""
+        self._retired.name(groups)
 
     def is_heard(self) -> bool:
         """Yes: who listens elsewhere is not known here."""
@@ -256,6 +262,7 @@ class NatsBus:
                 await asyncio.sleep(wait)
 
     async def _tend(self, session: Session) -> None:
+        await self._drop_retired(session)
         if not session.is_listening and self._subscriptions.has_listeners:
             await session.listen(f"{self._name}.events.>", self._tell)
         for name, member in list(self._subscriptions.members.items()):
@@ -270,6 +277,14 @@ class NatsBus:
                 member.asked, member.asked_until = room, now + PULL_SECONDS + 1.0
                 assert member.consumer is not None
                 await session.pull(self._stream, member.consumer, room, PULL_SECONDS, self._receiver(name, member))
+
+    async def _drop_retired(self, session: Session) -> None:
+        now = asyncio.get_running_loop().time()
+        for name in self._retired.to_look_at(now, self._subscriptions.members):
+            assert session.leases is not None
+            is_read = await is_led(session.leases, name)
+            if self._retired.may_go(name, now, is_read=is_read) and await drop_consumers(session, self._stream, name):
+                self._retired.gone(name)
 
     async def _leads(self, session: Session, name: str, member: _Membership) -> bool:
         """Whether this process reads for the group; takes the lease over where it is free."""

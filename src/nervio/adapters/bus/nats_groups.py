@@ -24,6 +24,24 @@ async def own_lease(leases: KeyValue, group: str, owner: str) -> int | None:
     return entry.revision if entry.value == owner.encode() else None
 
 
+async def is_led(leases: KeyValue, group: str) -> bool:
+    """Whether somebody reads for the group."""
+    try:
+        await leases.get(group)
+    except KeyNotFoundError:
+        return False
+    return True
+
+
+async def drop_consumers(session: Session, stream: str, group: str) -> bool:
+    """Deletes what the members of a group left; whether there was anything."""
+    left = [one for one in await session.js.consumers_info(stream) if one.name.startswith(_prefix(group))]
+    for one in left:
+        with contextlib.suppress(NotFoundError):
+            await session.js.delete_consumer(stream, one.name)
+    return bool(left)
+
+
 async def take_over(session: Session, stream: str, group: str) -> str:
     """A consumer of our own from where everything before is acknowledged; those before us are deleted. Its name."""
     prefix = _prefix(group)

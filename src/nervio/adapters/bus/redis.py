@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -25,7 +25,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from nervio.adapters.bus.delivery import KeyedDelivery
-from nervio.adapters.bus.redis_scripts import APPEND, LET_GO, READ
+from nervio.adapters.bus.redis_scripts import APPEND, DROP, LET_GO, READ
+from nervio.adapters.bus.retired import Retired
 from nervio.adapters.bus.subscriptions import Subscriptions
 from nervio.kernel.ids import new_id
 from nervio.ports.bus import BusChanged, Event, Group, Handler
@@ -93,6 +94,7 @@ class RedisBus:
         self._owner = new_id()
         self._keep_seconds = keep_seconds
         self._subscriptions = Subscriptions(_Membership)
+        self._retired = Retired()
         self._end: str | None = None
         self._heard: str | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -150,6 +152,10 @@ class RedisBus:
         """What this process has settled, while it leads the group."""
         member = self._subscriptions.members.get(group)
         return member.delivery.settled if member is not None and member.leads else None
+
+    def retire(self, groups: Collection[str]) -> None:
+        """Their groups would keep the stream from ever being trimmed."""
+        self._retired.name(groups)
 
     def is_heard(self) -> bool:
         """Yes: who listens elsewhere is not known here."""
@@ -221,8 +227,10 @@ class RedisBus:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.05):
                         await room.wait()
-        if asyncio.get_running_loop().time() >= self._trim_at:
-            self._trim_at = asyncio.get_running_loop().time() + TRIM_SECONDS
+        now = asyncio.get_running_loop().time()
+        await self._drop_retired(now)
+        if now >= self._trim_at:
+            self._trim_at = now + TRIM_SECONDS
             await self._trim()
 
     async def _serve(self, name: str, member: _Membership) -> None:
@@ -322,6 +330,15 @@ class RedisBus:
             oldest = min(oldest, _id_of(pending["min"] or group["last-delivered-id"]))
         if oldest[0] > 0:
             await self._client.xtrim(self._stream, minid=f"{oldest[0]}-{oldest[1]}", approximate=True)
+
+    async def _drop_retired(self, now: float) -> None:
+        for name in self._retired.to_look_at(now, self._subscriptions.members):
+            lease = self._lease(name)
+            is_read = bool(await _answer(self._client.exists(lease)))
+            if self._retired.may_go(name, now, is_read=is_read) and await _answer(
+                self._client.eval(DROP, 2, self._stream, lease, name)
+            ):
+                self._retired.gone(name)
 
     def _lease(self, group: str) -> str:
         return f"{self._stream}:{group}:reader"

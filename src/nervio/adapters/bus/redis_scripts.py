@@ -52,5 +52,13 @@ return {taken, found[1][2]}
 """KEYS: stream, lease. ARGV: owner, group, milliseconds of the lease, most events. Nil where another leads; else whether the
 lease was taken just now (then nothing is read: what others left is claimed first) and the entries."""
 
+DROP = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+local dropped = redis.pcall('XGROUP', 'DESTROY', KEYS[1], ARGV[1])
+if type(dropped) == 'table' then return 0 end
+return dropped
+"""
+"""KEYS: stream, lease. ARGV: group. Whether it was there and is dropped; never while somebody reads for it, and 0 where there is no stream."""
+
 LET_GO = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 """KEYS: lease. ARGV: owner."""
