@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Connection, Update, update
 
+from nervio.db.tables import halts
 from nervio.modules.safety.models.actions import ad_actions
 from nervio.modules.safety.models.alerts import alert_deliveries
 from nervio.modules.stock import api as stock
@@ -64,6 +65,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         for table in (ad_actions, alert_deliveries):
             unsettled = update(table).where(table.c.settled_at.is_(None)).values(settled_at=clock.now())
             await database.bookkeep("prune", partial(_execute, unsettled))
+        # A stop of any tenant holds back what forgets old rows.
+        ended = update(halts).where(halts.c.cleared_at.is_(None)).values(cleared_at=clock.now())
+        await database.bookkeep("prune", partial(_execute, ended))
 
 
 def _execute(statement: Update, connection: Connection) -> None:
