@@ -311,6 +311,7 @@ def test_the_literal_list_is_all_that_passes() -> None:
         "safety.unfreeze",
     ]
     assert sorted(BOOKKEEPING) == [
+        "count_requests",
         "fold_balances",
         "halt_seen",
         "handlers",

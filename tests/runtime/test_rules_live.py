@@ -3,11 +3,8 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from prometheus_client import CollectorRegistry
 
 from nervio.modules.catalog import api as catalog
 from nervio.modules.safety.api import alerts
@@ -15,9 +12,6 @@ from nervio.modules.safety.api import rules as api
 from nervio.modules.sales import api as sales
 from nervio.modules.stock import api as stock
 from nervio.modules.stock.contracts import LevelPolicy, StockDocument, StockLine
-from nervio.ports.probes import Question
-from nervio.runtime.error_rate import ErrorRate
-from nervio.runtime.http.metrics import HttpMetrics, count_requests
 from nervio.runtime.wiring import App, build
 from tests.builders import MAIN, SetClock, Store, a_sale_of, a_stocked_product
 from tests.runtime.program import Program, a_program, settings_in
@@ -125,32 +119,3 @@ async def ok(answer: Any) -> Any:
     reply = await answer
     assert reply.status_code in {200, 201}, reply.text
     return reply.json()
-
-
-async def test_the_error_rate_is_that_of_the_window(tmp_path: Path) -> None:
-    registry = CollectorRegistry()
-    http, rate = HttpMetrics(registry), ErrorRate(lambda: count_requests(registry))
-    clock = SetClock()
-
-    def answer(requests: int, errors: int) -> None:
-        for n in range(requests):
-            http.observe("GET", "/api/x", 500 if n < errors else 200, 0.01, halted=False)
-
-    async with a_program(tmp_path) as program:
-        ctx = replace(program.app.system_ctx(), clock=clock)
-
-        async def read() -> tuple[int, int]:
-            (reading,) = await rate.read(ctx, Question(clock.now(), 0, window_seconds=60))
-            return reading.value, reading.samples
-
-        assert await read() == (0, 0)
-        answer(100, 10)
-        clock.advance(10)
-        assert await read() == (1_000, 100)
-        clock.advance(55)
-        answer(100, 0)
-        assert await read() == (500, 200)
-        clock.advance(10)
-        assert await read() == (0, 100)  # the bad ones are older than the window
-        clock.advance(100)
-        assert await read() == (0, 0)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import a_postgres_url
+from nervio.db import request_counts
+from tests.builders import SetClock, a_postgres_url, open_postgres
 from tests.runtime.program import Server, a_server, nervio
 from tests.runtime.test_server import SALE, furnish, ok, on_hand
 
@@ -69,6 +70,24 @@ def trade(folder: Path, url: str) -> None:
         first.process.kill()
         first.process.wait(10)
         assert second.call("POST", "/api/sales", sale, headers).status == 201
+
+
+@pytest.mark.slow
+@pytest.mark.services("postgres")
+async def test_what_each_answers_is_known_to_the_other(tmp_path: Path, shop_url: str) -> None:
+    """The rate of errors is that of both: what only answers is heard of by what evaluates the rules, through the database."""
+    async with open_postgres(shop_url, SetClock()) as database:
+        with two_servers(tmp_path, shop_url, (a_port(), a_port())) as servers:
+            for server, asked in zip(servers, (5, 40), strict=True):
+                for _ in range(asked):
+                    await asyncio.to_thread(server.call, "GET", "/api/health")
+            deadline = time.monotonic() + 30
+            found: list[int] = []
+            while len(found) < 2 or found[1] < 40:
+                assert time.monotonic() < deadline, found
+                await asyncio.sleep(0.2)
+                found = sorted(requests for requests, _ in (await database.read(request_counts.read_all)).values())
+            assert found[0] >= 5
 
 
 def guesses_are_counted_together(first: Server, second: Server) -> None:

@@ -85,6 +85,7 @@ BOOKKEEPING = frozenset(
         "receive",
         "prune",
         "throttle",
+        "count_requests",
     }
 )
 """Transactions of the layer's own mechanics, which write no new facts and so pass the fence as well (`prune` alone looks

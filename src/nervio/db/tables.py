@@ -201,6 +201,15 @@ leases = Table(
     Column("expires_at", InstantColumn, nullable=False),
 )
 
+request_counts = Table(
+    "request_counts",
+    metadata,
+    Column("process_id", Id, primary_key=True),
+    Column("requests", BigInteger, nullable=False, comment="answered since the process began"),
+    Column("errors", BigInteger, nullable=False, comment="of them with a fault of ours"),
+    Column("counted_at", InstantColumn, nullable=False),
+)
+
 __all__ = [
     "Id",
     "InstantColumn",
@@ -215,4 +224,5 @@ __all__ = [
     "leases",
     "metadata",
     "outbox",
+    "request_counts",
 ]

@@ -45,7 +45,7 @@ from nervio.runtime.buses import BusMaker, memory_bus, nats_bus, redis_bus, serv
 from nervio.runtime.commits import RingingDatabase
 from nervio.runtime.daily_backup import CHECK_SECONDS, DailyBackup
 from nervio.runtime.databases import DATABASES, ClosedDatabase, file_of, open_database
-from nervio.runtime.error_rate import ErrorRate
+from nervio.runtime.error_rate import CountsWriter, ErrorRate
 from nervio.runtime.halting import MIRROR_SECONDS, HaltMirror
 from nervio.runtime.http.metrics import count_requests
 from nervio.runtime.lock import DirectoryLock
@@ -224,7 +224,7 @@ class App:
 
     def _surveillance(self) -> Surveillance:
         probes = [probe for manifest in self.manifests for probe in manifest.probes]
-        figures = [*probes, ErrorRate(lambda: count_requests(self.registry)).probe()]
+        figures = [*probes, ErrorRate(lambda: count_requests(self.registry), self.process_id).probe()]
         return start_surveillance(figures, deadline_seconds=self.settings.actions.escalate_seconds)
 
     def _pruner(self) -> Pruner:
@@ -276,6 +276,10 @@ class App:
                 self.unused_login = await identity.find_unused_login(self.database)
             elif self.on_first_login is not None:
                 self.on_first_login(self.first_login)
+            if not self.is_exclusive:
+                counts = CountsWriter(self.system_ctx(), lambda: count_requests(self.registry), self.process_id)
+                stack.push_async_callback(counts.stop)
+                counts.start()
             stack.push_async_callback(self.bus.close)
             _settle_memory()
             await stack.enter_async_context(run_roles(self, roles))
