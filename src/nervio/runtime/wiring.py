@@ -39,6 +39,7 @@ from nervio.ports.bus import Bus
 from nervio.ports.clock import Clock
 from nervio.ports.halt import HaltNotices
 from nervio.ports.lock import Locks
+from nervio.ports.probes import About
 from nervio.runtime import keys
 from nervio.runtime.backups import heads_path
 from nervio.runtime.buses import BusMaker, memory_bus, nats_bus, redis_bus, services_of
@@ -55,7 +56,7 @@ from nervio.runtime.periodics import PacedWork
 from nervio.runtime.relay import CURSOR as RELAY_CURSOR
 from nervio.runtime.roles import run_roles
 from nervio.runtime.settings import Settings
-from nervio.web.manifest import Periodic
+from nervio.web.manifest import Periodic, Probe
 
 log = logging.getLogger(__name__)
 
@@ -222,9 +223,17 @@ class App:
             return ()  # nobody could see it
         return (PacedWork(Periodic("safety.mirror", "scheduler", MIRROR_SECONDS, self._started().halt_mirror.run)),)
 
-    def _surveillance(self) -> Surveillance:
+    def _surveillance(self, sealing: Sealing) -> Surveillance:
         probes = [probe for manifest in self.manifests for probe in manifest.probes]
-        figures = [*probes, ErrorRate(lambda: count_requests(self.registry), self.process_id).probe()]
+        chain = Probe(
+            "ledger.chain",
+            "count",
+            About.TENANT,
+            "Places where the journal is not what was sealed, or the chain of seals is broken.",
+            seconds=ledger.LOOK_SECONDS,
+            read=ledger.make_chain_watch(sealing).read,
+        )
+        figures = [*probes, chain, ErrorRate(lambda: count_requests(self.registry), self.process_id).probe()]
         return start_surveillance(figures, deadline_seconds=self.settings.actions.escalate_seconds)
 
     def _pruner(self) -> Pruner:
@@ -313,7 +322,7 @@ class App:
         signer = ledger.make_signer(keys.seal_key(settings.data_dir))
         sealing = Sealing(signer, heads_path(settings), settings.ledger.seal_seconds)
         sealer = ledger.make_sealer(sealing)
-        fold, surveillance = ledger.make_fold(), self._surveillance()
+        fold, surveillance = ledger.make_fold(), self._surveillance(sealing)
         mirror, outside = HaltMirror(watch, notices), self._open_outside(stack, watch)
         self._parts = _Parts(
             database, authenticator, watch, mirror, sealing, sealer, fold, locks, surveillance, *outside

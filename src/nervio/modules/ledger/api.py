@@ -28,6 +28,7 @@ from nervio.modules.ledger.contracts import (
 from nervio.modules.ledger.store import balances, chain, journal
 from nervio.modules.ledger.store import documents as documents_store
 from nervio.modules.ledger.usecases.audit import Audit, verify
+from nervio.modules.ledger.usecases.chain_watch import LOOK_SECONDS, ChainWatch
 from nervio.modules.ledger.usecases.exporting import export, verify_export
 from nervio.modules.ledger.usecases.folding import BalancesFold
 from nervio.modules.ledger.usecases.heads import head_of, read_heads
@@ -137,6 +138,11 @@ def make_fold() -> BalancesFold:
     return BalancesFold()
 
 
+def make_chain_watch(sealing: Sealing) -> ChainWatch:
+    """What verifies the seal without end, for the rules of safety: its `read` is asked every `LOOK_SECONDS`."""
+    return ChainWatch(sealing)
+
+
 async def get_seal(ctx: Ctx) -> SealState:
     """The newest signed head, and how many commits came after it."""
     ctx.require("ledger.read")
@@ -185,6 +191,7 @@ async def audit(ctx: Ctx, heads: Iterable[SealedHead] = (), trusted_keys: Collec
 
 
 __all__ = [
+    "LOOK_SECONDS",
     "BalancesFold",
     "Sealer",
     "audit",
@@ -196,6 +203,7 @@ __all__ = [
     "list_balances",
     "list_entries",
     "list_movements",
+    "make_chain_watch",
     "make_fold",
     "make_sealer",
     "make_signer",

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from nervio.db.dialects import dialect_of
 from nervio.modules.ledger.contracts import SealedHead, Verification
 from nervio.modules.ledger.store import balances, chain
-from nervio.modules.ledger.store.chain import CommitRow
+from nervio.modules.ledger.store.chain import BlockRow, CommitRow
 from nervio.modules.ledger.usecases.blocks import BlocksCheck
 from nervio.modules.ledger.usecases.findings import Findings, at_commit, have_types
 from nervio.modules.ledger.usecases.rows import RowsCheck
@@ -34,6 +34,9 @@ class Audit:
     shop is open, one snapshot for all where nothing else runs. Memory is bounded by `entries_at_once`.
 
     Rows are only ever added, so steps taken at different moments agree; what is added after the first is left out.
+
+    With `since` it looks only at what was sealed after that block, which was checked before: neither at what is not sealed
+    yet nor at balances and rows that nothing accounts for.
     """
 
     def __init__(
@@ -41,11 +44,13 @@ class Audit:
         heads: Iterable[SealedHead] = (),
         trusted_keys: Collection[bytes] = (),
         entries_at_once: int = ENTRIES_AT_ONCE,
+        since: BlockRow | None = None,
     ) -> None:
         self.findings = Findings()
         self._rows = RowsCheck(self.findings)
         self._blocks = BlocksCheck(self.findings, heads, trusted_keys)
         self._entries_at_once = entries_at_once
+        self._since = since
         self._phase: Phase | None = self._begin
         self._position = 0
         self._end = 0
@@ -59,6 +64,11 @@ class Audit:
         assert self._phase is not None, "the audit is over"
         self._phase = self._phase(connection)
         return self._phase is not None
+
+    @property
+    def entries(self) -> int:
+        """How many entries the steps so far have read."""
+        return self._rows.entries
 
     def result(self) -> Verification:
         """What the steps so far found."""
@@ -76,6 +86,8 @@ class Audit:
     def _begin(self, connection: Connection) -> Phase:
         # In this order: what a block covers and what a balance has in it was there before.
         self._blocks.begin(connection)
+        if self._since is not None:
+            return self._begin_after(connection, self._since)
         snapshot = _attempt(connection, lambda: [balances.read_snapshot(connection)])
         if snapshot is None:
             self.findings.add("unreadable", "balances", "The snapshot of balances cannot be read.")
@@ -87,10 +99,28 @@ class Audit:
         self._end = newest if have_types((newest,), (int,)) else 2**63 - 1
         return self._numbered
 
+    def _begin_after(self, connection: Connection, since: BlockRow) -> Phase:
+        newest = chain.read_last_block(connection)
+        self._blocks.go_on_after(since)
+        self._position = self._end = since.to_position
+        height = 0 if newest is None else newest.height
+        if newest is None or not have_types(newest[:3], (int, int, int)) or height < since.height:
+            if since.height:
+                self.findings.add(
+                    "truncated",
+                    f"block {since.height}",
+                    "It was checked before and the chain has no such block any more.",
+                )
+            return self._finish
+        if height == since.height and newest != since:
+            self.findings.add("block_hash", f"block {height}", "It was changed since it was checked.")
+        self._end = newest.to_position
+        return self._numbered
+
     def _numbered(self, connection: Connection) -> Phase:
         rows = self._read_commits(connection)
         if not rows:
-            return self._unnumbered
+            return self._after_numbered()
         commits = [row for row in rows if self._is_sound(row)]
         numbers = [row.position for row in rows if have_types(row[:1], (int,))]
         for commit in commits:
@@ -100,7 +130,10 @@ class Audit:
         self._check(connection, commits)
         self._blocks.take(connection, commits)
         # Positions that are no numbers sort behind all others and would be read again for ever.
-        return self._numbered if numbers else self._unnumbered
+        return self._numbered if numbers else self._after_numbered()
+
+    def _after_numbered(self) -> Phase:
+        return self._unnumbered if self._since is None else self._finish
 
     def _unnumbered(self, connection: Connection) -> Phase:
         rows = _attempt(connection, lambda: chain.read_unnumbered(connection, self._after_id, COMMITS_AT_ONCE))
@@ -118,7 +151,7 @@ class Audit:
         self._check(connection, commits)
         return self._unnumbered
 
-    def _finish(self, connection: Connection) -> Phase:
+    def _finish(self, connection: Connection) -> Phase | None:
         self._blocks.finish(connection)
         if self._blocks.end > self._position:
             self.findings.add(
@@ -126,7 +159,7 @@ class Audit:
                 f"positions {self._position + 1} to {self._blocks.end}",
                 "They were sealed and are gone: the newest part of the journal was cut off.",
             )
-        return self._orphans
+        return self._orphans if self._since is None else None
 
     def _orphans(self, connection: Connection) -> Phase:
         orphans = _attempt(connection, lambda: chain.find_orphans(connection, _MOST_ORPHANS))

@@ -53,6 +53,12 @@ class BlocksCheck:
             # A height that is no number sorts behind all others; the true end is then not known beforehand.
             self._newest = newest.height if have_types(newest[:1], _BLOCK[:1]) else _LARGEST_HEIGHT
 
+    def go_on_after(self, block: BlockRow) -> None:
+        """Begins behind a block that was checked before, whose key counts as trusted."""
+        self._height, self._previous, self.end = block.height, block.hash, block.to_position
+        self._read_to = block.height
+        self._trusted.add(block.public_key)
+
     def take(self, connection: Connection, commits: Sequence[CommitRow]) -> None:
         """The next commits, in order of position."""
         positions = [commit.position for commit in commits]

@@ -35,7 +35,7 @@ REFUSED = "refused"
 MOST_ALONE = 5
 """When more than so many things trip one rule at once, people hear of them in one alert."""
 
-GRAVE = frozenset({"stock_invariant", "ledger_seal", "error_rate"})
+GRAVE = frozenset({"stock_invariant", "ledger_seal", "ledger_chain", "error_rate"})
 """Rules that are about the program itself: when they trip, no figure is to be trusted."""
 
 LINK = "/console/safety/rules"

@@ -187,6 +187,14 @@ class LedgerSeal(Conduct):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerChain(Conduct):
+    """Places where the journal is not what was sealed, or the chain of seals is broken."""
+
+    trip_findings_count: int = _number(1, 1, 1_000_000, "count")
+    clear_findings_count: int = _number(0, 0, 1_000_000, "count")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRate(Conduct):
     """How many of the requests in the window ended with a fault of ours."""
 

@@ -13,6 +13,7 @@ from nervio.modules.safety.contracts.rules import (
     CriticalStock,
     Discounts,
     ErrorRate,
+    LedgerChain,
     LedgerSeal,
     MarginFall,
     NegativeMargin,
@@ -66,6 +67,10 @@ KINDS: Mapping[str, RuleKind] = {
         RuleKind(
             "ledger_seal", "ledger.seal_wait", About.TENANT, LedgerSeal, _HIGH, Reach.TENANT,
             "trip_wait_seconds", "clear_wait_seconds", "seconds",
+        ),
+        RuleKind(
+            "ledger_chain", "ledger.chain", About.TENANT, LedgerChain, _HIGH, Reach.TENANT,
+            "trip_findings_count", "clear_findings_count", "count",
         ),
         RuleKind(
             "error_rate", "http.error_rate", About.TENANT, ErrorRate, _HIGH, Reach.TENANT,

@@ -61,6 +61,12 @@ _SENTENCES: Mapping[str, Mapping[str, str]] = {
         "en": "The journal has been waiting for its seal for {value}, with {waiting_count} commits to go (the rule trips at "
         "{threshold}).",
     },
+    "ledger_chain": {
+        "es": "El registro no es lo que se selló en {value} lugares; el primero es {first} (la regla salta en "
+        "{threshold}).",
+        "en": "The journal is not what was sealed in {value} places; the first is {first} (the rule trips at "
+        "{threshold}).",
+    },
     "error_rate": {
         "es": "Fallaron {errors_count} de {samples_count} pedidos ({value}, la regla salta en {threshold}).",
         "en": "{errors_count} of {samples_count} requests failed ({value}, the rule trips at {threshold}).",
@@ -77,6 +83,7 @@ _TITLES: Mapping[str, Mapping[str, str]] = {
     "ads_without_stock": {"es": "Publicidad sin stock", "en": "Ads without stock"},
     "stock_invariant": {"es": "El stock no coincide con el registro", "en": "Stock does not agree with the journal"},
     "ledger_seal": {"es": "El registro espera su sello", "en": "The journal waits for its seal"},
+    "ledger_chain": {"es": "El registro no es lo que se selló", "en": "The journal is not what was sealed"},
     "error_rate": {"es": "Demasiados pedidos fallan", "en": "Too many requests fail"},
 }
 
