@@ -129,7 +129,8 @@ async def test_what_is_older_is_found_by_the_walk_through_everything(
 
 async def test_what_was_sealed_last_comes_before_the_walk(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain_watch, "ENTRIES_A_STEP", 10)
-    monkeypatch.setattr(chain_watch, "ENTRIES_A_LOOK", 200)
+    monkeypatch.setattr(chain_watch, "ENTRIES_A_LOOK", 60)
+    monkeypatch.setattr(chain_watch, "LEAST_A_STEP", 1)
     monkeypatch.setattr(chain_watch, "BLOCKS_LOOKED_BACK", 1)
     await shop.seal(12)
     assert await shop.round() == []

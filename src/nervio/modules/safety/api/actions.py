@@ -26,6 +26,8 @@ from nervio.modules.safety.contracts.actions import (
     Booked,
     Campaign,
     Connection,
+    Delete,
+    Deleted,
     Platform,
     ProductSpend,
     SaveCampaign,
@@ -44,6 +46,7 @@ from nervio.modules.safety.store import campaigns
 from nervio.modules.safety.usecases.alerting import RAISE, WINDOW_SECONDS
 from nervio.modules.safety.usecases.booking import BOOK_PAUSE, BOOK_RESUME, make_order
 from nervio.modules.safety.usecases.connecting import SAVE_CAMPAIGN, SAVE_CONNECTION
+from nervio.modules.safety.usecases.deleting import DELETE_CAMPAIGN, DELETE_CONNECTION
 from nervio.modules.safety.usecases.sending import CONNECTION_SECRETS, ActionWorker, open_account, read_campaign
 from nervio.ports.actions import OpenPlatform, Reading
 
@@ -204,6 +207,24 @@ async def save_campaign(ctx: Ctx, campaign: SaveCampaign, key: str | None = None
     return found[0]
 
 
+async def delete_connection(ctx: Ctx, connection_id: str, key: str | None = None) -> Deleted:
+    """Deletes an account and its secrets for good; what was ordered on it stays in the history. Raises `not_found`, `conflict`
+    (`connection_in_use` while it has campaigns, `orders_under_way`)."""
+    ctx.require(MANAGE)
+    if not is_id(connection_id):
+        raise not_found("connection", connection_id)
+    return await ctx.submit(DELETE_CONNECTION, Delete(connection_id), key)
+
+
+async def delete_campaign(ctx: Ctx, campaign_id: str, key: str | None = None) -> Deleted:
+    """Deletes a campaign here; on its platform nothing changes, and Nervio cannot pause it any more. Its orders stay in the
+    history under its name. Raises `not_found`, `conflict` (`orders_under_way`)."""
+    ctx.require(MANAGE)
+    if not is_id(campaign_id):
+        raise not_found("campaign", campaign_id)
+    return await ctx.submit(DELETE_CAMPAIGN, Delete(campaign_id), key)
+
+
 async def check_connection(ctx: Ctx, vault: Vault, platforms: OpenPlatform, campaign_id: str) -> Reading:
     """Reads one campaign from its platform now, so that somebody sees whether the connection works. Changes nothing."""
     ctx.require(MANAGE)
@@ -226,6 +247,8 @@ __all__ = [
     "BOOK_RESUME",
     "CONNECTION_SECRETS",
     "DEADLINE_SECONDS",
+    "DELETE_CAMPAIGN",
+    "DELETE_CONNECTION",
     "LONGEST_PAGE",
     "MANAGE",
     "PAUSE",
@@ -237,6 +260,8 @@ __all__ = [
     "Policy",
     "actions_in_flight",
     "check_connection",
+    "delete_campaign",
+    "delete_connection",
     "execute_emergency_stop",
     "get_action",
     "get_campaign",

@@ -9,6 +9,7 @@ from nervio.db.vault import Vault
 from nervio.kernel.errors import invalid, not_found
 from nervio.kernel.ids import is_id, new_id
 from nervio.kernel.time import Instant
+from nervio.modules.safety.contracts.actions import Delete, Deleted
 from nervio.modules.safety.contracts.alerts import (
     DESTINATION_FIELDS,
     AcknowledgeAlert,
@@ -26,6 +27,7 @@ from nervio.modules.safety.domain.actions import check_name, split_fields
 from nervio.modules.safety.domain.alerts import TEST_ALERT, check_alert, words_of
 from nervio.modules.safety.store import alerts as store
 from nervio.modules.safety.usecases.alerting import ACKNOWLEDGE, RAISE, SAVE_DESTINATION, WINDOW_SECONDS
+from nervio.modules.safety.usecases.deleting import DELETE_DESTINATION
 from nervio.modules.safety.usecases.delivering import DESTINATION_SECRETS, AlertWorker
 
 READ = "safety.read"
@@ -133,6 +135,14 @@ async def save_destination(
     return next(one for one in await ctx.read(store.list_destinations) if one.id == saved.id)
 
 
+async def delete_destination(ctx: Ctx, destination_id: str, key: str | None = None) -> Deleted:
+    """Deletes a destination and its secrets for good; what was still to be sent there is not. Raises `not_found`."""
+    ctx.require(MANAGE_ALERTS)
+    if not is_id(destination_id):
+        raise not_found("destination", destination_id)
+    return await ctx.submit(DELETE_DESTINATION, Delete(destination_id), key)
+
+
 def text_of(alert: AlertRecord, language: str) -> tuple[str, str]:
     """(title, body) of an alert in a language, as far as Nervio has words of its own for it."""
     return words_of(alert.code, alert.title, alert.body, alert.figures, language)
@@ -155,6 +165,7 @@ def _check_settings(kind: DestinationKind, settings: Mapping[str, str]) -> None:
 __all__ = [
     "ACKNOWLEDGE",
     "ACKNOWLEDGE_ALERTS",
+    "DELETE_DESTINATION",
     "DESTINATION_SECRETS",
     "LONGEST_PAGE",
     "MANAGE_ALERTS",
@@ -163,6 +174,7 @@ __all__ = [
     "SAVE_DESTINATION",
     "AlertWorker",
     "acknowledge_alert",
+    "delete_destination",
     "get_alert",
     "list_alerts",
     "list_destinations",

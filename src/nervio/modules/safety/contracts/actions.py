@@ -213,6 +213,21 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
+class Delete:
+    """A connection, a campaign or a destination of alerts to delete."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What is gone, and how it was called."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class BookActions:
     """An order for the campaigns of some products, for some campaigns, or (both None) for all of the tenant's."""
 

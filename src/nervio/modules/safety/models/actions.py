@@ -31,6 +31,7 @@ ad_connections = Table(
     Column("secret_names", Text, nullable=False, comment="JSON: which secrets are set"),
     Column("active", Boolean, nullable=False),
     Column("updated_at", InstantColumn, nullable=False),
+    Column("deleted_at", InstantColumn, nullable=True, comment="history and journal still name it"),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "name"),
 )
@@ -62,6 +63,7 @@ ad_campaigns = Table(
     Column("status", Text, nullable=False, comment="what the platform said last"),
     Column("status_at", InstantColumn, nullable=True),
     Column("last_action_id", Id, nullable=True),
+    Column("deleted_at", InstantColumn, nullable=True, comment="history and journal still name it"),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "connection_id", "external_id"),
     ForeignKeyConstraint(["tenant_id", "connection_id"], ["ad_connections.tenant_id", "ad_connections.id"]),

@@ -54,6 +54,7 @@ alert_destinations = Table(
     Column("secret_names", Text, nullable=False, comment="JSON: which secrets are set"),
     Column("least_severity", Text, nullable=False),
     Column("active", Boolean, nullable=False),
+    Column("deleted_at", InstantColumn, nullable=True, comment="history and journal still name it"),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "name"),
 )

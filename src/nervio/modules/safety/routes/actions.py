@@ -19,6 +19,7 @@ from nervio.modules.safety.schemas.actions import (
     CampaignRequest,
     ConnectionReply,
     ConnectionRequest,
+    DeletedReply,
     OrderRequest,
     ReadingReply,
 )
@@ -141,6 +142,18 @@ async def change_connection(
     return await _save_connection(request, ctx, key, body, connection_id)
 
 
+@router.delete(
+    "/connections/{connection_id}",
+    operation_id="delete_connection",
+    summary="Delete an account",
+    responses=refusals(Kind.CONFLICT, Kind.NOT_FOUND, Kind.TOO_MANY),
+    **needs(api.MANAGE),
+)
+async def delete_connection(ctx: CurrentCtx, key: IdempotencyKey, connection_id: ConnectionId) -> DeletedReply:
+    """Its secrets are gone for good. Refused while it has campaigns or an order on it is under way."""
+    return DeletedReply.of(await api.delete_connection(ctx, connection_id, key))
+
+
 @router.get(
     "/campaigns",
     operation_id="list_campaigns",
@@ -181,6 +194,18 @@ async def change_campaign(
 ) -> CampaignReply:
     """Its products are those given."""
     return await _save_campaign(request, ctx, key, body, campaign_id)
+
+
+@router.delete(
+    "/campaigns/{campaign_id}",
+    operation_id="delete_campaign",
+    summary="Delete a campaign",
+    responses=refusals(Kind.CONFLICT, Kind.NOT_FOUND, Kind.TOO_MANY),
+    **needs(api.MANAGE),
+)
+async def delete_campaign(ctx: CurrentCtx, key: IdempotencyKey, campaign_id: CampaignId) -> DeletedReply:
+    """Here, and not on its platform. Its orders stay in the history. Refused while one is under way."""
+    return DeletedReply.of(await api.delete_campaign(ctx, campaign_id, key))
 
 
 @router.post(

@@ -11,6 +11,7 @@ from nervio.db.context import Ctx
 from nervio.kernel.errors import Kind
 from nervio.modules.identity import api as identity
 from nervio.modules.safety.api import alerts as api
+from nervio.modules.safety.schemas.actions import DeletedReply
 from nervio.modules.safety.schemas.alerts import (
     AcknowledgedReply,
     AlertRaisedReply,
@@ -97,6 +98,18 @@ async def change_destination(
 ) -> DestinationReply:
     """Secrets that are left out stay."""
     return await _save(request, ctx, key, body, destination_id)
+
+
+@router.delete(
+    "/alert-destinations/{destination_id}",
+    operation_id="delete_alert_destination",
+    summary="Delete a destination",
+    responses=refusals(Kind.CONFLICT, Kind.NOT_FOUND, Kind.TOO_MANY),
+    **needs(api.MANAGE_ALERTS),
+)
+async def delete_destination(ctx: CurrentCtx, key: IdempotencyKey, destination_id: DestinationId) -> DeletedReply:
+    """Its secrets are gone for good, and what was still to be sent there is not sent."""
+    return DeletedReply.of(await api.delete_destination(ctx, destination_id, key))
 
 
 @router.post(

@@ -13,6 +13,7 @@ from nervio.modules.safety.contracts.actions import (
     ActionState,
     Campaign,
     Connection,
+    Deleted,
     Platform,
     SaveCampaign,
 )
@@ -202,6 +203,17 @@ class CampaignRequest(RequestBody):
             tuple(self.product_ids),
             self.active,
         )
+
+
+class DeletedReply(BaseModel):
+    """What is gone."""
+
+    id: str
+    name: str
+
+    @classmethod
+    def of(cls, deleted: Deleted) -> DeletedReply:
+        return cls(id=deleted.id, name=deleted.name)
 
 
 class ReadingReply(BaseModel):

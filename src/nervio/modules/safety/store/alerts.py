@@ -111,7 +111,7 @@ def list_destinations(connection: TenantConnection) -> list[Destination]:
     """All destinations by name, with their newest delivery."""
     rows = connection.execute(
         select(_T.id, _T.name, _T.kind, _T.settings, _T.secret_names, _T.least_severity, _T.active)
-        .where(_T.tenant_id == connection.tenant_id)
+        .where(_T.tenant_id == connection.tenant_id, _T.deleted_at.is_(None))
         .order_by(_T.name)
     ).all()
     newest = _newest_deliveries(connection)
@@ -153,7 +153,9 @@ def find_destination_id(connection: TenantConnection, name: str) -> str | None:
 def find_sealed(connection: TenantConnection, destination_id: str) -> tuple[str, dict[str, str], bytes] | None:
     """(kind, settings, sealed secrets) of a destination."""
     row = connection.execute(
-        select(_T.kind, _T.settings, _T.sealed).where(_T.tenant_id == connection.tenant_id, _T.id == destination_id)
+        select(_T.kind, _T.settings, _T.sealed).where(
+            _T.tenant_id == connection.tenant_id, _T.id == destination_id, _T.deleted_at.is_(None)
+        )
     ).first()
     return None if row is None else (row[0], json.loads(row[1]), bytes(row[2]))
 
@@ -179,6 +181,35 @@ def write_destination(
             .where(_T.tenant_id == connection.tenant_id, _T.id == destination_id)
             .values(**values)
         )
+
+
+def lock_destination(connection: TenantConnection, dialect: Dialect, destination_id: str) -> str | None:
+    """The name of a destination, which is locked until the commit; None where there is none."""
+    statement = select(_T.name).where(
+        _T.tenant_id == connection.tenant_id, _T.id == destination_id, _T.deleted_at.is_(None)
+    )
+    return connection.execute(dialect.lock(statement, alert_destinations)).scalar()
+
+
+def delete_destination(connection: TenantConnection, destination_id: str, name: str, now: Instant) -> None:
+    """Makes a destination one that was: its secrets are gone, its name is free, and nothing is sent there any more."""
+    connection.execute(
+        update(alert_deliveries)
+        .where(_D.tenant_id == connection.tenant_id, _D.destination_id == destination_id, _D.settled_at.is_(None))
+        .values(state="failed", words="The destination was deleted.", settled_at=now, claim_token=_D.claim_token + 1)
+    )
+    connection.execute(
+        update(alert_destinations)
+        .where(_T.tenant_id == connection.tenant_id, _T.id == destination_id)
+        .values(
+            name=f"{name} (deleted {destination_id})",
+            settings="{}",
+            sealed=b"",
+            secret_names=json.dumps(()),
+            active=False,
+            deleted_at=now,
+        )
+    )
 
 
 def insert_deliveries(

@@ -22,9 +22,15 @@ from nervio.modules.safety.contracts.actions import (
     SaveConnection,
 )
 from nervio.modules.safety.domain.breakers import Breaker, state_of
-from nervio.modules.safety.models.actions import ad_breakers, ad_campaign_products, ad_campaigns, ad_connections
+from nervio.modules.safety.models.actions import (
+    ad_breakers,
+    ad_campaign_products,
+    ad_campaigns,
+    ad_connections,
+    ad_holds,
+)
 
-_B, _C, _N, _P = ad_breakers.c, ad_campaigns.c, ad_connections.c, ad_campaign_products.c
+_B, _C, _H, _N, _P = ad_breakers.c, ad_campaigns.c, ad_holds.c, ad_connections.c, ad_campaign_products.c
 
 
 def insert_connection(batch: Batch, tenant_id: str, connection_id: str, given: SaveConnection) -> None:
@@ -59,9 +65,55 @@ def find_connection_id(connection: TenantConnection, name: str) -> str | None:
 def find_sealed(connection: TenantConnection, connection_id: str) -> tuple[str, dict[str, str], bytes] | None:
     """(platform, settings, sealed secrets) of a connection."""
     row = connection.execute(
-        select(_N.platform, _N.settings, _N.sealed).where(_N.tenant_id == connection.tenant_id, _N.id == connection_id)
+        select(_N.platform, _N.settings, _N.sealed).where(
+            _N.tenant_id == connection.tenant_id, _N.id == connection_id, _N.deleted_at.is_(None)
+        )
     ).first()
     return None if row is None else (row[0], json.loads(row[1]), bytes(row[2]))
+
+
+def lock_connection(connection: TenantConnection, dialect: Dialect, connection_id: str) -> str | None:
+    """The name of a connection, which is locked until the commit; None where there is none."""
+    statement = select(_N.name).where(
+        _N.tenant_id == connection.tenant_id, _N.id == connection_id, _N.deleted_at.is_(None)
+    )
+    return connection.execute(dialect.lock(statement, ad_connections)).scalar()
+
+
+def has_campaigns(connection: TenantConnection, connection_id: str) -> bool:
+    """Whether campaigns run on a connection."""
+    of_it = (_C.tenant_id == connection.tenant_id, _C.connection_id == connection_id, _C.deleted_at.is_(None))
+    return connection.execute(select(_C.id).where(*of_it).limit(1)).first() is not None
+
+
+def delete_connection(connection: TenantConnection, connection_id: str, name: str, now: Instant) -> None:
+    """Makes a connection one that was: its secrets are gone, its name is free for another."""
+    connection.execute(
+        update(ad_connections)
+        .where(_N.tenant_id == connection.tenant_id, _N.id == connection_id)
+        .values(
+            name=_freed(name, connection_id),
+            settings="{}",
+            sealed=b"",
+            secret_names=json.dumps(()),
+            active=False,
+            deleted_at=now,
+        )
+    )
+    connection.execute(
+        delete(ad_breakers).where(_B.tenant_id == connection.tenant_id, _B.connection_id == connection_id)
+    )
+
+
+def delete_campaign(connection: TenantConnection, campaign_id: str, external_id: str, now: Instant) -> None:
+    """Makes a campaign one that was: nothing holds it any more and no order to it counts as the latest."""
+    for table, c in ((ad_campaign_products, _P), (ad_holds, _H)):
+        connection.execute(delete(table).where(c.tenant_id == connection.tenant_id, c.campaign_id == campaign_id))
+    connection.execute(
+        update(ad_campaigns)
+        .where(_C.tenant_id == connection.tenant_id, _C.id == campaign_id)
+        .values(external_id=_freed(external_id, campaign_id), active=False, last_action_id=None, deleted_at=now)
+    )
 
 
 def list_connections(connection: TenantConnection) -> list[Connection]:
@@ -77,7 +129,7 @@ def list_connections(connection: TenantConnection) -> list[Connection]:
             and_(_B.tenant_id == _N.tenant_id, _B.connection_id == _N.id),
             isouter=True,
         )
-        .where(_N.tenant_id == connection.tenant_id)
+        .where(_N.tenant_id == connection.tenant_id, _N.deleted_at.is_(None))
         .order_by(_N.name)
     )  # fmt: skip
     return [
@@ -193,7 +245,7 @@ def lock_campaign(connection: TenantConnection, dialect: Dialect, campaign_id: s
 
 def list_tenants(connection: DatabaseConnection, after: str | None, limit: int) -> list[str]:
     """The tenants that have campaigns, after one."""
-    statement = select(_C.tenant_id).distinct().order_by(_C.tenant_id).limit(limit)
+    statement = select(_C.tenant_id).where(_C.active.is_(True)).distinct().order_by(_C.tenant_id).limit(limit)
     if after is not None:
         statement = statement.where(_C.tenant_id > after)
     return [row[0] for row in connection.execute(statement)]
@@ -218,7 +270,7 @@ def list_campaigns(
             _C.status, _C.status_at, _C.active,
         )
         .join_from(ad_campaigns, ad_connections, and_(_N.tenant_id == _C.tenant_id, _N.id == _C.connection_id))
-        .where(_C.tenant_id == connection.tenant_id)
+        .where(_C.tenant_id == connection.tenant_id, _C.deleted_at.is_(None))
     )  # fmt: skip
     if campaign_id is not None:
         statement = statement.where(_C.id == campaign_id)
@@ -260,6 +312,11 @@ def read_spend(connection: TenantConnection) -> list[ProductSpend]:
         so_far, campaigns = found.get((product_id, currency), (0, []))
         found[product_id, currency] = (so_far + budget, [*campaigns, campaign_id])
     return [ProductSpend(*key, budget, tuple(campaigns)) for key, (budget, campaigns) in found.items()]
+
+
+def _freed(text: str, deleted_id: str) -> str:
+    """What stays of a text that must be one of its kind, so that another may have it."""
+    return f"{text} (deleted {deleted_id})"
 
 
 def _products_of(connection: TenantConnection, campaign_ids: Sequence[str]) -> dict[str, list[str]]:

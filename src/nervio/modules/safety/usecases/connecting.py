@@ -47,7 +47,8 @@ def _save_campaign(batch: Batch, command: Command[SaveCampaign, Saved]) -> Saved
     body, connection = command.body, TenantConnection(batch.connection, command.tenant_id)
     if body.id is not None and not campaigns.list_campaigns(connection, None, 1, body.id):
         raise not_found("campaign", body.id)
-    if campaigns.find_sealed(connection, body.connection_id) is None:
+    # Locked, so that nobody deletes it while it gets a campaign.
+    if campaigns.lock_connection(connection, batch.dialect, body.connection_id) is None:
         raise invalid("connection_not_found", "connection_id must name one of your connections.", field="connection_id")
     taken = campaigns.find_campaign_id(connection, body.connection_id, body.external_id)
     if taken is not None and taken != body.id:

@@ -104,7 +104,8 @@ class AlertWorker:
         kind = "unknown"
         try:
             found = await ctx.read(lambda c: store.find_sealed(c, delivery.destination_id))
-            assert found is not None, "destinations are never removed"
+            if found is None:
+                return kind, Receipt(Delivery.REFUSED, "The destination was deleted.")
             kind, settings, sealed = found
             account = Account(settings, self._vault.open(ctx.tenant_id, DESTINATION_SECRETS, sealed))
             message = await self._message(ctx, delivery)

@@ -162,6 +162,30 @@ async def try_destination(request: Request, destination_id: str) -> Response:
     return await _saved(frame, "", alerts.try_destination(frame.ctx, destination_id))
 
 
+@router.post(ACTIONS + "/connections/{connection_id}/delete")
+async def delete_connection(request: Request, connection_id: str) -> Response:
+    """Deletes an account."""
+    frame = await open_frame(request, api.MANAGE)
+    await frame.form()
+    return await _saved(frame, "", api.delete_connection(frame.ctx, connection_id))
+
+
+@router.post(ACTIONS + "/campaigns/{campaign_id}/delete")
+async def delete_campaign(request: Request, campaign_id: str) -> Response:
+    """Deletes a campaign, here alone."""
+    frame = await open_frame(request, api.MANAGE)
+    await frame.form()
+    return await _saved(frame, "", api.delete_campaign(frame.ctx, campaign_id))
+
+
+@router.post(ACTIONS + "/destinations/{destination_id}/delete")
+async def delete_destination(request: Request, destination_id: str) -> Response:
+    """Deletes a destination of alerts."""
+    frame = await open_frame(request, alerts.MANAGE_ALERTS)
+    await frame.form()
+    return await _saved(frame, "", alerts.delete_destination(frame.ctx, destination_id))
+
+
 async def _order(frame: Frame, kind: str) -> Response:
     form = await frame.form()
     campaign_id = text_of(form, "campaign_id", 40)
