@@ -52,7 +52,8 @@ class Vault:
             raise NervioError(
                 Kind.UNAVAILABLE,
                 "secrets_sealed",
-                "These secrets were sealed with another key; enter them again, or bring back the key of the vault.",
+                "These secrets were sealed with another key than that of NERVIO_SECRETS__VAULT_KEY, or of keys/vault.key in the "
+                "data directory; bring that key back, or enter all of them again.",
             ) from None
         return opened
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from nervio.db import vault
+from nervio.kernel.errors import invalid
 from nervio.runtime.lock import write_private
 
 JWT_FILE = "jwt.key"
@@ -26,6 +27,19 @@ def jwt_secret(data_dir: Path) -> str:
 def vault_key(data_dir: Path) -> str:
     """The key that seals the secrets of connections, made on first use. Without it they have to be entered again."""
     return _read_or_make(data_dir / "keys" / VAULT_FILE, vault.new_key())
+
+
+def open_vault(data_dir: Path) -> vault.Vault:
+    """The vault of that key. Raises `invalid` where the file holds none, which is not made anew: what it sealed would be lost."""
+    try:
+        return vault.Vault(vault_key(data_dir))
+    except ValueError:
+        raise invalid(
+            "vault_key_damaged",
+            f"{data_dir / 'keys' / VAULT_FILE} holds no key; bring it back from a backup, give the key as "
+            "NERVIO_SECRETS__VAULT_KEY, or remove the file to have a new one made and enter all secrets again.",
+            field="secrets.vault_key",
+        ) from None
 
 
 def seal_key(data_dir: Path) -> Ed25519PrivateKey:

@@ -334,7 +334,7 @@ class App:
     ) -> tuple[Vault, Outside, ActionWorker, AlertWorker]:
         settings = self.settings
         given = settings.secrets.vault_key
-        vault = Vault(keys.vault_key(settings.data_dir) if given is None else given.get_secret_value())
+        vault = keys.open_vault(settings.data_dir) if given is None else Vault(given.get_secret_value())
         outside = Outside(settings.actions, self.clock)
         stack.push_async_callback(outside.close)
         actions = ActionWorker(

@@ -15,7 +15,7 @@ from nervio.runtime.cli.operating import perform_for_person
 from nervio.runtime.cli.output import Exit, JsonFlag, console, fail, show, show_table
 
 if TYPE_CHECKING:
-    from nervio.modules.safety.contracts.halts import Thawed
+    from nervio.modules.safety.contracts.halts import InFlight, Thawed
 
 Reason = Annotated[str, typer.Option(help="Why; it is shown on every screen and kept in the journal.", prompt=True)]
 TenantId = Annotated[
@@ -54,7 +54,8 @@ def stop(
         for_seconds=seconds,
     )
     done = "Stopped." if lasting is None else f"Stopped for {lasting}."
-    _answer(as_json, answer, [done], isinstance(answer, Pending))
+    left = [] if isinstance(answer, Pending) else [_on_its_way(one) for one in answer.in_flight]
+    _answer(as_json, answer, [done, *left], isinstance(answer, Pending))
     raise SystemExit(int(safety.exit_code(answer)))
 
 
@@ -137,6 +138,13 @@ def seconds_of(text: str) -> float:
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _on_its_way(order: InFlight) -> str:
+    return (
+        f"Already on its way, and not to be called back: {order.kind} of campaign {order.campaign_id} "
+        f"on {order.platform} (order {order.action_id})."
+    )
 
 
 def _resumed(answer: Thawed) -> list[str]:

@@ -119,7 +119,9 @@ async def save_destination(
         found = await ctx.read(lambda c: store.find_sealed(c, destination_id))
         if found is None:
             raise not_found("destination", destination_id)
-        secrets = {**vault.open(ctx.tenant_id, DESTINATION_SECRETS, found[2]), **given}
+        # Where all are given anew the old ones are not opened: they may have been sealed with a key that is lost.
+        if not {field.name for field in DESTINATION_FIELDS[wanted] if field.secret} <= given.keys():
+            secrets = {**vault.open(ctx.tenant_id, DESTINATION_SECRETS, found[2]), **given}
     sealed = vault.seal(ctx.tenant_id, DESTINATION_SECRETS, secrets) if given or destination_id is None else None
     body = SaveDestination(
         destination_id,
