@@ -86,6 +86,9 @@ class Group:
     """How long a handler may take before it counts as failed."""
     at_once: int = 32
     """How many events of different keys may be in their handlers at once."""
+    recall: Callable[[tuple[int, int] | None], Awaitable[Sequence[Event]]] | None = None
+    """The next events of the outbox after a place; None: after all that is known to be settled. For those that a transport
+    removed before the group had them, which are lost to it otherwise."""
     trials: Trials | None = None
     """Without it an event that kills its process comes again for ever."""
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from prometheus_client import Counter
 from sqlalchemy import Connection
 
 from nervio.adapters.bus.delivery import KeyedDelivery
-from nervio.db import attempts, dead_letters
+from nervio.db import attempts, dead_letters, leases, outbox
 from nervio.db.context import Ctx
 from nervio.db.database import Database
 from nervio.kernel.errors import Kind, NervioError
 from nervio.modules.safety import api as safety
 from nervio.modules.safety.contracts.alerts import Alert, Severity
-from nervio.ports.bus import Bus, DeadLetter, Event, Group
+from nervio.ports.bus import EVERYTHING, Bus, DeadLetter, Event, Group
 from nervio.ports.clock import Clock
-from nervio.runtime.relay import HANDLER_CURSORS
+from nervio.runtime.relay import BATCH, HANDLER_CURSORS, LARGEST_N
 from nervio.runtime.trials import REPLAY, ProcessTrials
 from nervio.web.manifest import EventHandler
 
@@ -55,10 +55,23 @@ class Work:
         self.cursor = HANDLER_CURSORS + handler.name
         self.begins_after = 0
         self.handled = 0
-        self.group = Group(handler.name, self.bury, attempts=around.attempts, seconds=around.seconds, trials=trials)
+        self.group = Group(
+            handler.name, self.bury, attempts=around.attempts, seconds=around.seconds, recall=self.recall, trials=trials
+        )
         HANDLED.labels(self.name)
         FAILED.labels(self.name)
         DEAD.labels(self.name)
+
+    async def recall(self, after: tuple[int, int] | None) -> Sequence[Event]:
+        """See `nervio.ports.bus.Group`."""
+        wanted = self.handler.types
+        types = None if EVERYTHING in wanted else wanted
+
+        def read(connection: Connection) -> Sequence[Event]:
+            begins = max(leases.read_cursor(connection, self.cursor), self.begins_after), LARGEST_N
+            return outbox.read_after(connection, *(after or begins), BATCH, types=types)
+
+        return await self._around.database.read(read)
 
     async def handle(self, event: Event) -> None:
         """Handles what came after the handler began."""

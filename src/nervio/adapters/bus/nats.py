@@ -25,6 +25,7 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BucketNotFoundError, KeyWrongLastSequenceError, NotFoundError
 
 from nervio.adapters.bus.delivery import KeyedDelivery
+from nervio.adapters.bus.nats_gaps import Gaps
 from nervio.adapters.bus.nats_groups import drop_consumers, is_led, own_lease, take_over
 from nervio.adapters.bus.nats_messages import check, find_event, message_of
 from nervio.adapters.bus.nats_session import ANSWER_SECONDS, Session, ping
@@ -69,6 +70,7 @@ class _Membership:
         self.renew_at = 0.0
         self.asked = 0
         self.asked_until = 0.0
+        self.gaps = Gaps(self.delivery)
 
 
 class NatsBus:
@@ -269,6 +271,8 @@ class NatsBus:
             await self._acknowledge(session, member)
             if not await self._leads(session, name, member):
                 continue
+            if not await member.gaps.close(name):
+                continue
             now = asyncio.get_running_loop().time()
             if member.asked > 0 and now < member.asked_until:
                 continue
@@ -308,7 +312,9 @@ class NatsBus:
             return False
         if member.consumer is None:
             await member.delivery.take_over()
-            member.consumer = await take_over(session, self._stream, name)
+            consumer, floor = await take_over(session, self._stream, name)
+            await member.gaps.look(session, self._stream, name, floor)
+            member.consumer = consumer
             member.asked = 0
         return True
 
@@ -334,6 +340,10 @@ class NatsBus:
         return receive
 
     def _put(self, member: _Membership, message: Msg) -> None:
+        if member.gaps.is_one(message.metadata.sequence.stream):
+            member.consumer, member.renew_at = None, 0.0
+            self._wake.set()
+            return
         event = find_event(message.data)
         if event is None:
             log.error("foreign_entry", extra={"entry": message.metadata.sequence.stream})

@@ -42,8 +42,9 @@ async def drop_consumers(session: Session, stream: str, group: str) -> bool:
     return bool(left)
 
 
-async def take_over(session: Session, stream: str, group: str) -> str:
-    """A consumer of our own from where everything before is acknowledged; those before us are deleted. Its name."""
+async def take_over(session: Session, stream: str, group: str) -> tuple[str, int]:
+    """A consumer of our own from where everything before is acknowledged; those before us are deleted. Its name, and up to
+    where that is."""
     prefix = _prefix(group)
     floor = 0
     before = [one for one in await session.js.consumers_info(stream) if one.name.startswith(prefix)]
@@ -65,7 +66,7 @@ async def take_over(session: Session, stream: str, group: str) -> str:
     for one in before:
         with contextlib.suppress(NotFoundError):
             await session.js.delete_consumer(stream, one.name)
-    return own
+    return own, floor
 
 
 def _prefix(group: str) -> str:
