@@ -19,8 +19,8 @@ from nervio.ports.actions import Account
 from nervio.ports.alerts import Delivery, Message, Receipt
 from tests.builders import Store, a_product
 from tests.modules.safety.campaigns import VAULT, a_campaign, a_connection
+from tests.modules.safety.platform_in_memory import Truth, a_worker, rounds
 from tests.modules.safety.stops import refusal_of
-from tests.modules.safety.test_actions_under_fault import Truth, a_worker, rounds
 
 
 async def journalled(store: Store, kind: str) -> list[tuple[str, str]]:

@@ -118,6 +118,13 @@ ad_actions = Table(
     Column("claim_token", BigInteger, nullable=False, comment="grows with every claim; an older one writes nothing"),
     Column("claimed_by", Text, nullable=True),
     Column("claimed_until", InstantColumn, nullable=False),
+    Column(
+        "landing_until",
+        InstantColumn,
+        nullable=False,
+        server_default="0",
+        comment="until then a request of it that nobody heard of again may still arrive",
+    ),
     Column("sent_at", InstantColumn, nullable=True),
     Column("confirmed_at", InstantColumn, nullable=True),
     Column("escalated_at", InstantColumn, nullable=True),

@@ -44,7 +44,6 @@ class OpenAction:
     campaign_id: str
     connection_id: str
     claim_token: int
-    claimed_until: Instant
     cause: str
     reason: str
     progress: Progress
@@ -110,7 +109,8 @@ def claim(connection: TenantConnection, action_id: str, owner: str, until: Insta
 
 
 def arm(connection: TenantConnection, action_id: str, now: Instant, until: Instant) -> None:
-    """Writes down that the request is about to leave. Whoever finds the order after a crash reads back first."""
+    """Writes down that the request is about to leave, and until when it may arrive. Whoever finds the order after a crash reads
+    back first."""
     changes: dict[str, Any] = {
         "sends": _A.sends + 1,
         "step": Step.READ.value,
@@ -118,6 +118,7 @@ def arm(connection: TenantConnection, action_id: str, now: Instant, until: Insta
         "acknowledged": False,
         "next_at": now,
         "claimed_until": until,
+        "landing_until": until,
     }
     _change(connection, action_id, changes)
 
@@ -128,9 +129,15 @@ def release_until(connection: TenantConnection, action_id: str, next_at: Instant
 
 
 def write_progress(
-    connection: TenantConnection, action_id: str, progress: Progress, now: Instant, words: str | None
+    connection: TenantConnection,
+    action_id: str,
+    progress: Progress,
+    now: Instant,
+    words: str | None,
+    *,
+    has_landed: bool = False,
 ) -> None:
-    """Writes where the order stands now, and lets go of the claim."""
+    """Writes where the order stands now, and lets go of the claim. `has_landed`: no request of it is on its way any more."""
     state = progress.state
     changes: dict[str, Any] = {
         "state": state.value,
@@ -145,6 +152,8 @@ def write_progress(
     }
     if words is not None:
         changes["words"] = words
+    if has_landed:
+        changes["landing_until"] = 0
     if state in (ActionState.CONFIRMED, ActionState.FAILED, ActionState.SUPERSEDED):
         changes["settled_at"] = now
     if state is ActionState.CONFIRMED:
@@ -286,10 +295,26 @@ def list_actions(
     return [_record(row) for row in connection.execute(statement)]
 
 
+def find_landing(connection: TenantConnection, campaign_ids: Sequence[str], kind: ActionKind) -> dict[str, Instant]:
+    """Until when a request of a kind may still arrive, at the campaigns to which one was sent, however its order ended."""
+    rows = connection.execute(
+        select(_A.campaign_id, func.max(_A.landing_until))
+        .where(
+            _A.tenant_id == connection.tenant_id,
+            _A.campaign_id.in_(campaign_ids),
+            _A.kind == kind.value,
+            _A.landing_until > 0,
+        )
+        .group_by(_A.campaign_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def list_in_flight(connection: Connection, tenant_id: str | None, now: Instant) -> list[ActionRecord]:
-    """Orders whose request may be under way at this moment: claimed, and sent but unanswered. Of one tenant or of all."""
+    """Orders of which a request may be under way at this moment: sent, and not known to have arrived. Of one tenant or of all,
+    and those too in whose place another order has come since."""
     statement = _join(select(*_RECORD)).where(
-        _A.settled_at.is_(None), _A.claimed_until > now, _A.sends > 0, _A.acknowledged.is_(False)
+        _A.landing_until > now, _A.sends > 0, _A.state != ActionState.CONFIRMED.value
     )
     if tenant_id is not None:
         statement = statement.where(_A.tenant_id == tenant_id)
@@ -338,13 +363,13 @@ def _record(row: Any) -> ActionRecord:
 
 
 def _open_columns(connection: TenantConnection) -> Select[Any]:
-    head = (_A.id, _A.campaign_id, _A.connection_id, _A.claim_token, _A.claimed_until, _A.cause, _A.reason)
+    head = (_A.id, _A.campaign_id, _A.connection_id, _A.claim_token, _A.cause, _A.reason)
     return select(*head, *_PROGRESS).where(_A.tenant_id == connection.tenant_id)
 
 
 def _open_action(row: Any) -> OpenAction:
-    progress: list[Any] = [ActionKind(row[7]), ActionState(row[8]), Step(row[9]), *row[10:]]
-    values: list[Any] = [*row[:7], Progress(*progress)]
+    progress: list[Any] = [ActionKind(row[6]), ActionState(row[7]), Step(row[8]), *row[9:]]
+    values: list[Any] = [*row[:6], Progress(*progress)]
     return OpenAction(*values)
 
 

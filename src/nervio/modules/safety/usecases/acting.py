@@ -18,7 +18,7 @@ from nervio.kernel.time import SECOND, Instant
 from nervio.modules.safety.contracts.actions import OPEN_STATES, ActionKind, ActionState, Step
 from nervio.modules.safety.contracts.alerts import Alert, Severity
 from nervio.modules.safety.domain import alerts as alert_words
-from nervio.modules.safety.domain.actions import Policy, after_answer, after_reading, shortened, when_overdue
+from nervio.modules.safety.domain.actions import Policy, Progress, after_answer, after_reading, shortened, when_overdue
 from nervio.modules.safety.domain.breakers import admit, after_failure, after_success, try_again_at
 from nervio.modules.safety.store import actions as store
 from nervio.modules.safety.store import campaigns
@@ -165,10 +165,15 @@ def _record(batch: Batch, command: Command[RecordStep, Recorded]) -> Recorded:
     after = when_overdue(after, now, body.policy)
     said = body.answer or body.reading
     words = None if said is None else shortened(said.words)
-    store.write_progress(connection, order.id, after, now, words)
+    store.write_progress(connection, order.id, after, now, words, has_landed=_has_landed(before, body.answer))
     if after.state is not before.state:
         _announce(batch, command, order, after.state, words or "")
     return Recorded(after.state, after.next_at, after.created_at)
+
+
+def _has_landed(order: Progress, answer: Answer | None) -> bool:
+    """Whether the answer says so of all requests there were: of one before it nobody heard."""
+    return answer is not None and answer.outcome is not Outcome.UNKNOWN and order.sends <= 1
 
 
 def _learn(batch: Batch, connection: TenantConnection, body: RecordStep) -> None:

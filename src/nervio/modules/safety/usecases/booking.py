@@ -11,7 +11,7 @@ from nervio.db.tenancy import TenantConnection
 from nervio.events.actions import ACTION_BOOKED, ActionChanged
 from nervio.kernel.errors import invalid
 from nervio.kernel.ids import is_id, new_id
-from nervio.kernel.time import SECOND
+from nervio.kernel.time import SECOND, Instant
 from nervio.modules.ledger import api as ledger
 from nervio.modules.safety.contracts.actions import (
     MANUAL,
@@ -71,13 +71,18 @@ def _book(batch: Batch, command: Command[BookActions, Booked]) -> Booked:
     open_orders: dict[str, list[OpenAction]] = {}
     for order in store.lock_open_of(connection, batch.dialect, ids):
         open_orders.setdefault(order.campaign_id, []).append(order)
+    other = ActionKind.RESUME if body.kind is ActionKind.PAUSE else ActionKind.PAUSE
+    landing = store.find_landing(connection, ids, other)
     booked = []
     for campaign_id, connection_id in targets:
         if campaign_id in held:
             continue
         standing = open_orders.get(campaign_id, [])
         same = next((order.id for order in standing if order.progress.kind is body.kind), None)
-        booked.append(same or _insert(batch, command, campaign_id, connection_id, standing))
+        # A request of the other kind may still be on its way, also one that the order before this waited for; what is read
+        # before that must be over proves nothing.
+        lands = max([landing.get(campaign_id, 0), *(order.progress.confirm_after for order in standing)])
+        booked.append(same or _insert(batch, command, campaign_id, connection_id, standing, lands))
     found = {action.id: action for action in store.find_actions(connection, booked)}
     return Booked(tuple(found[action_id] for action_id in booked), tuple(sorted(held)))
 
@@ -88,6 +93,7 @@ def _insert(
     campaign_id: str,
     connection_id: str,
     standing: list[OpenAction],
+    confirm_after: Instant,
 ) -> str:
     """Adds an order; the open ones of the other kind end here."""
     body, connection, now = command.body, TenantConnection(batch.connection, command.tenant_id), batch.now
@@ -108,8 +114,7 @@ def _insert(
         "requested_by": command.actor_id,
         "created_at": now,
         "deadline_at": now + body.deadline_seconds * SECOND,
-        # The request of an order that ended may still be on its way; what is read before it must be over proves nothing.
-        "confirm_after": max([0, *(order.claimed_until for order in standing)]),
+        "confirm_after": confirm_after,
         "step": Step.SEND.value,
         "next_at": now,
         "sends": 0,
@@ -119,6 +124,7 @@ def _insert(
         "refused": False,
         "claim_token": 0,
         "claimed_until": 0,
+        "landing_until": 0,
         "words": "",
     }
     store.insert_action(batch.connection, row)
