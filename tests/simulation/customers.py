@@ -1,4 +1,4 @@
-"""Who uses the shop: customers that do not give up, somebody who stops it now and then, tills that take turns at a lease."""
+"""Who uses the shop: customers that do not give up, tills that take turns at a lease."""
 
 import asyncio
 import contextlib
@@ -11,13 +11,11 @@ from nervio.db.batch import Lane
 from nervio.db.context import Ctx
 from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.time import SECOND
-from nervio.modules.safety import api as safety
-from nervio.modules.safety.contracts.halts import Frozen, Scope, Thawed
 from tests.deeds import draw_deed
 from tests.oracle import DEPOSIT, MAIN, Deed, Document, Place, Sale, Settle, Shop
 from tests.performing import command_of
 from tests.simulation.machine import MOST_SKEW_SECONDS, Machine
-from tests.simulation.truth import NO_BUGS, NOT_STOPPED, ONE_HOLDER, ModelStop
+from tests.simulation.truth import NO_BUGS, NOT_STOPPED, ONE_HOLDER
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -28,8 +26,6 @@ LEASE = "simulation:counting"
 LEASE_SECONDS = 3.0
 PASSING = {Kind.UNAVAILABLE, Kind.TOO_MANY}
 LANES = (Lane.TILL, Lane.TILL, Lane.BULK, Lane.JOBS)
-MODULES = (None, None, "stock", "sales", "ledger", "catalog")
-LEVELS = ("all", "read_only", "reduce_only")
 
 
 def draw(random: Random, shop: Shop, name: str) -> Deed:
@@ -67,29 +63,32 @@ class Customer:
     """Does deeds, one after the other, each until it has an answer."""
 
     def __init__(self, world: "World") -> None:
-        self.world = world
+        self.world, self.random = world, Random(0)
 
     async def go_on(self) -> None:
         """Until enough deeds were made."""
         world = self.world
         while (n := world.next_deed()) is not None:
-            deed = draw(world.random, world.truth.shop, f"n{n}")
+            self.random = Random(f"{world.seed}/deed {n}")
+            if not world.decisions.takes("deed", n):
+                continue
+            deed = draw(self.random, world.truth.shop, f"n{n}")
             if getattr(deed, "name", None) in world.truth.shop.holds and deed.name not in world.truth.hold_ids:  # type: ignore[union-attr]
                 continue
-            await asyncio.sleep(world.random.random() * world.pace)
+            await asyncio.sleep(self.random.random() * world.pace)
             key = f"key-{n}"
             world.truth.deeds[key] = deed
-            for _ in range(2 if world.random.random() < 0.1 else 1):
+            for _ in range(2 if self.random.random() < 0.1 else 1):
                 await self._insist(key, deed)
 
     async def _insist(self, key: str, deed: Deed) -> None:
         world = self.world
         while True:
-            machine = world.any_machine()
+            machine = world.any_machine(self.random)
             if machine is not None and (outcome := await self._ask(machine, key, deed)) is not None:
                 world.truth.hear(key, outcome)
                 return
-            await asyncio.sleep(world.random.random() * 0.2)
+            await asyncio.sleep(self.random.random() * 0.2)
 
     async def _ask(self, machine: Machine, key: str, deed: Deed) -> object:
         """One request; None where the customer learned nothing."""
@@ -98,9 +97,9 @@ class Customer:
         if machine.dead or faults.strikes("request_lost"):
             return None
         began = world.loop.time()
-        ctx = machine.in_lane(world.random.choice(LANES))
+        ctx = machine.in_lane(self.random.choice(LANES))
         task = machine.spawn(_submit(ctx, deed, key, world.truth.hold_ids))
-        patience = world.random.random() * 0.01 if faults.strikes("caller_gives_up") else PATIENCE_SECONDS
+        patience = self.random.random() * 0.01 if faults.strikes("caller_gives_up") else PATIENCE_SECONDS
         await asyncio.wait([task], timeout=patience)
         if not task.done():
             task.cancel()
@@ -124,59 +123,6 @@ async def _submit(ctx: Ctx, deed: Deed, key: str, hold_ids: dict[str, str]) -> A
     return await ctx.database.submit(command_of(ctx, deed, key, hold_ids))
 
 
-def _answered(task: asyncio.Task[Any]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is None
-
-
-class Guard:
-    """Stops a part of the shop or all of it, waits, and lets it go on."""
-
-    def __init__(self, world: "World") -> None:
-        self.world = world
-
-    async def go_on(self) -> None:
-        """For ever."""
-        random = self.world.random
-        while True:
-            await asyncio.sleep(random.random() * 3)
-            await self._stop_for_a_while(random)
-
-    async def _stop_for_a_while(self, random: Random) -> None:
-        world = self.world
-        place = random.choice((None, None, MAIN, DEPOSIT))
-        scope = random.choice((Scope.INSTALLATION, Scope.TENANT)) if place is None else Scope.TENANT
-        stop = ModelStop(random.choice(MODULES), place, random.choice(LEVELS))
-        machine = world.any_machine()
-        if machine is None:
-            return
-        where = {
-            "scope": scope,
-            "module": stop.module,
-            "location_id": world.places.get(place or ""),
-            "level": stop.level,
-        }
-        world.begin_stop()
-        task = machine.spawn(safety.freeze(machine.ctx, "simulation", **where))  # type: ignore[arg-type]
-        await asyncio.wait([task], timeout=PATIENCE_SECONDS)
-        if _answered(task) and isinstance(task.result(), Frozen):
-            world.loop.tell(f"stopped: {stop}")
-            world.truth.stops.append(stop)
-            await asyncio.sleep(random.random() * 2)
-            world.truth.stops.remove(stop)
-        await self._let_go(where)
-
-    async def _let_go(self, where: dict[str, Any]) -> None:
-        while True:
-            machine = self.world.any_machine()
-            if machine is not None:
-                task = machine.spawn(safety.unfreeze(machine.ctx, "simulation", **where))
-                await asyncio.wait([task], timeout=PATIENCE_SECONDS)
-                if _answered(task) and isinstance(task.result(), Thawed):
-                    self.world.end_stop()
-                    return
-            await asyncio.sleep(0.3)
-
-
 class TurnTaker:
     """Takes the lease, works a while, lets it go: in every process at once."""
 
@@ -186,9 +132,11 @@ class TurnTaker:
 
     async def go_on(self) -> None:
         """For as long as the process lives."""
-        random = self.world.random
+        random = Random(f"{self.world.seed}/turns {self.name}")
         while True:
             await asyncio.sleep(random.random() * 2)
+            if not self.world.may("turn"):
+                continue
             with contextlib.suppress(Exception):  # a lost store is no news; the lease runs out
                 await self._take_turn(random)
 
@@ -220,7 +168,9 @@ class Holders:
         self._until: dict[str, float] = {}
 
     def took(self, name: str, sure_until: float) -> None:
-        """Somebody was given the lease."""
+        """Somebody was given the lease. One that had to wait for it until it ran out has nothing."""
+        if sure_until <= self._now():
+            return
         for other, until in self._until.items():
             if other != name and until > self._now():
                 self._fail(

@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.simulation.decisions import Decisions
+
 RATES = {
     # at a statement
     "lost_before_statement": 0.002,
@@ -25,6 +27,20 @@ RATES = {
     "request_lost": 0.02,
     "answer_lost": 0.03,
     "caller_gives_up": 0.02,
+    # under a named lock
+    "holder_stalls": 0.15,
+    # in a handler of events
+    "handler_fails": 0.05,
+    "handler_fails_afterwards": 0.05,
+    # at a platform outside
+    "sender_dies": 0.1,
+    "order_not_sent": 0.05,
+    "order_slow": 0.2,
+    "order_refused": 0.02,
+    "order_ignored": 0.05,
+    "order_late": 0.05,
+    "order_unanswered": 0.05,
+    "reading_lost": 0.1,
 }
 """How often each fault happens where it may, in a run of ordinary bad luck."""
 
@@ -36,16 +52,16 @@ class Faults:
 
     random: Random
     weight: float = 1.0
+    decisions: Decisions = field(default_factory=Decisions)
     happened: Counter[str] = field(default_factory=Counter)
 
-    @classmethod
-    def drawn(cls, random: Random) -> "Faults":
+    def draw(self) -> None:
         """The luck that the seed gives."""
-        return cls(random, random.choice((0.0, 0.0, 0.3, 1.0, 2.0)))
+        self.weight = self.random.choice((0.0, 0.0, 0.3, 1.0, 2.0))
 
     def strikes(self, name: str) -> bool:
         """Whether the fault happens now."""
-        if self.random.random() >= RATES[name] * self.weight:
+        if self.random.random() >= RATES[name] * self.weight or not self.decisions.happens(name):
             return False
         self.happened[name] += 1
         return True

@@ -74,6 +74,14 @@ class LockTable:
             self._waiting.pop(owner, None)
         return True
 
+    def try_acquire(self, owner: Any, name: Name) -> bool:
+        """Takes the lock for its owner alone if that needs no waiting; whether it did."""
+        lock = self._locks.setdefault(name, _Lock())
+        if not lock.fits(owner, exclusive=True) or (lock.queue and owner not in lock.holders):
+            return False
+        lock.holders[owner] = True
+        return True
+
     def blockers_of(self, owner: Any) -> list[Any]:
         """Who holds, or stands in the queue before, what the owner waits for."""
         name = self._waiting.get(owner)

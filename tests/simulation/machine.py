@@ -100,13 +100,20 @@ class Machine:
         self.watch = HaltWatch(self.database, self.clock)
         await self.watch.start()
         self.box = Box(post)
-        relay = Relay(self.database, self.box, self.clock, self.name)
-        self.spawn(follow("relay", relay.run_once, asyncio.Event(), 0.5, self._stopping))
+        self._relay = Relay(self.database, self.box, self.clock, self.name)
+        self._relaying = self.spawn(follow("relay", self._relay.run_once, asyncio.Event(), 0.5, self._stopping))
         self.ready = True
 
     def in_lane(self, lane: Lane) -> Ctx:
         """The context of work that waits in another lane."""
         return Ctx(self._tenant_id, self.name, self.database, self.clock, lane=lane)
+
+    async def leave(self) -> None:
+        """The end, as an orderly stop makes it as far as others would have to wait: what it leads is let go."""
+        self._stopping.set()
+        await asyncio.wait([self._relaying])
+        await asyncio.wait([self.spawn(self._relay.close())])
+        await self.die()
 
     async def die(self) -> None:
         """The end, as a kill makes it: from here on nothing this process does reaches anybody."""

@@ -4,44 +4,9 @@ A patch replaces text that must be there exactly once: when the product has chan
 somebody has to look whether the race can still be planted, and how.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-
 from tests.simulation import truth
-
-
-class DoesNotApply(Exception):
-    """The text that a patch replaces is not there, or more than once."""
-
-
-@dataclass(frozen=True)
-class Patch:
-    """`old` becomes `new` in a file of the package."""
-
-    file: str
-    old: str
-    new: str
-
-    def apply(self, package: Path) -> None:
-        """Changes the file of a copy of the package. Raises DoesNotApply."""
-        path = package / self.file
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        if text.count(self.old) != 1:
-            raise DoesNotApply(f"{self.file} has {text.count(self.old)} times:\n{self.old}")
-        path.unlink()  # a copy may be a link to the product's own file
-        path.write_text(text.replace(self.old, self.new), encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A planted race. `schema`: what it takes away from the empty database. `breaks`: promises by which it may be found."""
-
-    name: str
-    known_from: str
-    patches: tuple[Patch, ...]
-    breaks: tuple[str, ...]
-    schema: tuple[str, ...] = ()
-
+from tests.simulation.mutants_of_parts import MUTANTS_OF_PARTS
+from tests.simulation.planted import DoesNotApply, Mutant, Patch
 
 MUTANTS = {
     mutant.name: mutant
@@ -97,6 +62,14 @@ MUTANTS = {
                 "CREATE TABLE without_key AS SELECT * FROM stock_levels",
                 "DROP TABLE stock_levels",
                 "ALTER TABLE without_key RENAME TO stock_levels",
+                # A lot that refers to a key which is gone could never be written, and anybody would see that.
+                (
+                    "CREATE TABLE lots_of_their_own (tenant_id TEXT, location_id TEXT, product_id TEXT, lot TEXT, "
+                    "expires_on TEXT, on_hand BIGINT NOT NULL CHECK (on_hand >= 0), "
+                    "PRIMARY KEY (tenant_id, location_id, product_id, lot)) WITHOUT ROWID"
+                ),
+                "DROP TABLE stock_lots",
+                "ALTER TABLE lots_of_their_own RENAME TO stock_lots",
             ),
         ),
         Mutant(
@@ -182,5 +155,11 @@ MUTANTS = {
             ),
             (truth.ONE_HOLDER,),
         ),
+        *MUTANTS_OF_PARTS,
     )
 }
+
+KNOWN_RACES = tuple(MUTANTS)[: -len(MUTANTS_OF_PARTS)]
+"""Those of shops; the others are of the product's own parts."""
+
+__all__ = ["KNOWN_RACES", "MUTANTS", "DoesNotApply", "Mutant", "Patch"]

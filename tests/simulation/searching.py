@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import builders
+from tests.simulation.decisions import Name
 from tests.simulation.mutants import MUTANTS
+from tests.simulation.shrinking import Shrunk, shrink
 from tests.simulation.world import Story, play
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (a folder in memory, where there is one; each search makes one of its own in it)
@@ -25,11 +27,21 @@ class Search:
     judged: int = 0
     cpu_seconds: float = 0.0
     failed: Story | None = None
+    shrunk: Shrunk | None = None
     faults: Counter[str] = field(default_factory=Counter)
 
 
-def search(first: int, seconds: float, mutant: str | None = None, most: int | None = None) -> Search:
-    """Plays `first`, `first` + 1, … for so many seconds of processor time, at most `most` of them."""
+def search(
+    first: int,
+    seconds: float,
+    mutant: str | None = None,
+    most: int | None = None,
+    *,
+    only: frozenset[Name] | None = None,
+    shrink_seconds: float = 0.0,
+) -> Search:
+    """Plays `first`, `first` + 1, … for so many seconds of processor time, at most `most` of them, with `only` these of their
+    decisions. What fails is made shorter for `shrink_seconds` more."""
     logging.disable(logging.CRITICAL)
     found = Search(mutant)
     schema = () if mutant is None else MUTANTS[mutant].schema
@@ -39,7 +51,7 @@ def search(first: int, seconds: float, mutant: str | None = None, most: int | No
         template = empty_database(folder)
         cpu = time.process_time()
         while found.failed is None and (most is None or found.stories < most):
-            story = play(first + found.stories, folder, template, schema)
+            story = play(first + found.stories, folder, template, schema, only)
             found.stories += 1
             found.steps += story.steps
             found.judged += story.judged
@@ -49,6 +61,13 @@ def search(first: int, seconds: float, mutant: str | None = None, most: int | No
                 found.failed = story
             if found.cpu_seconds > seconds:
                 break
+        if found.failed is not None and shrink_seconds:
+            seed = found.failed.seed
+
+            def again(kept: frozenset[Name], most_steps: int) -> Story:
+                return play(seed, folder, template, schema, kept, most_steps)
+
+            found.shrunk = shrink(found.failed, again, shrink_seconds)
     return found
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
+from tests.simulation.decisions import Decisions
+
 T = TypeVar("T")
 A = TypeVarTuple("A")
 
@@ -82,8 +84,11 @@ class SeededLoop(asyncio.BaseEventLoop):
     """See the module. `sticky` is how often the one who just ran goes on, drawn from the seed: some races need many switches,
     others one switch at the right moment."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, decisions: Decisions | None = None) -> None:
         super().__init__()
+        self._decisions = decisions or Decisions()
+        self._picks = 0
+        self.most_steps = MOST_STEPS
         self._random = random
         self._virtual = 0.0
         self._paused: list[_Paused] = []
@@ -156,12 +161,16 @@ class SeededLoop(asyncio.BaseEventLoop):
     def _go_on(self, loop: Any) -> None:
         able = [one for one in self._paused if one.actor.stalled_until <= self._virtual]
         if able:
-            last = able[-1]
-            chosen = last if self._random.random() < self._sticky else self._random.choice(able)
+            # As many draws each time, whatever comes of them: a story of which something is left out goes on much the same.
+            stays, which = self._random.random() < self._sticky, int(self._random.random() * len(able))
+            self._picks += 1
+            chosen = able[-1]
+            if not stays and able[which] is not chosen and self._decisions.takes("switch", self._picks):
+                chosen = able[which]
             self._paused.remove(chosen)
             self._virtual += self._random.random() * STEP_SECONDS
-            if self.trace.steps > MOST_STEPS:
-                raise Stuck(f"more than {MOST_STEPS} steps, and no end")
+            if self.trace.steps > self.most_steps:
+                raise Stuck(f"more than {self.most_steps} steps, and no end")
             if not chosen.future.done():
                 self.trace.add(f"{self._virtual:10.4f} {chosen.actor.name:<8} {chosen.what}")
                 chosen.future.set_result(None)

@@ -20,6 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from nervio.db.writes import Write
+from nervio.kernel.time import SECOND, Instant
+from tests.builders import NOON
 from tests.simulation.faults import Faults
 from tests.simulation.locking import FENCE, WRITING, Deadlock, LockTable, Name
 from tests.simulation.seeded import ACTOR, OUTSIDE, SeededLoop
@@ -54,6 +56,8 @@ class Session:
         self.asked: Sequence[Any] = ()
         """The commands of the batch that is being executed."""
         self.commit_row: Any = None
+        self.note = ""
+        """What somebody who watches the commits is to know of this one."""
         self.connection: Connection = server.engine.connect()
         self.connection.info.update(session=self, publish=server.publish)
 
@@ -82,7 +86,7 @@ class Session:
         """Raises when the process died or the connection was lost."""
         if self.actor.dead:
             raise ProcessDied
-        if not self.alive:
+        if not self.alive or self.connection.invalidated:
             raise _error(ConnectionError("connection lost"), lost=True)
 
     def lock(self, name: Name, *, exclusive: bool = True) -> bool:
@@ -97,6 +101,10 @@ class Session:
         if waited:
             self.server.loop.tell(f"s{self.number} got {'/'.join(map(str, name))[:60]}")
         return waited
+
+    def try_lock(self, name: Name) -> bool:
+        """Takes a lock that nobody else has or waits for; whether it did."""
+        return self.server.locks.try_acquire(self, name)
 
     def lock_rows(self, table: str, keys: Sequence[Sequence[Any]]) -> bool:
         """Locks rows one after the other, as they come; whether any was waited for."""
@@ -146,7 +154,8 @@ class Session:
         """Undoes what was written and lets go of every lock; never fails."""
         if self.alive:
             self.writes, self.commit_row = [], None
-            if self.raw.in_transaction:
+            # Whoever is cancelled in the middle of a statement loses the connection with it, and the file forgets the rest.
+            if not self.connection.invalidated and self.raw.in_transaction:
                 self.raw.execute("ROLLBACK")
             self.server.locks.release_all(self)
 
@@ -167,7 +176,7 @@ class SimulatedServer:
     def __init__(self, path: Path, loop: SeededLoop, faults: Faults) -> None:
         self.loop, self.faults = loop, faults
         self.locks = LockTable()
-        self.engine = _engine(path)
+        self.engine = _engine(path, self.now)
         self.sessions: dict[int, Session] = {}
         self.sessions_opened = 0
         self.on_commit: list[Callable[[Session], None]] = []
@@ -175,6 +184,10 @@ class SimulatedServer:
         self.publish: Callable[[Sequence[Any]], None] = lambda _: None
         self._late: list[Any] = []
         self.commits = 0
+
+    def now(self) -> Instant:
+        """The server's clock, which is the true time."""
+        return NOON + int(self.loop.time() * SECOND)
 
     def open(self) -> Session:
         """A new session of the process that asks."""
@@ -244,12 +257,13 @@ def _error(cause: Exception, *, lost: bool = False) -> DBAPIError:
     return DBAPIError("", None, cause, connection_invalidated=lost)
 
 
-def _engine(path: Path) -> Engine:
+def _engine(path: Path, now: Callable[[], Instant]) -> Engine:
     engine = create_engine(f"simulated:///{path}", poolclass=NullPool, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
+        connection.create_function("server_now", 0, now)
         for pragma in ("journal_mode = WAL", "synchronous = OFF", "foreign_keys = ON", "wal_autocheckpoint = 0"):
             connection.execute(f"PRAGMA {pragma}")
 

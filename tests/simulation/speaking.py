@@ -1,11 +1,12 @@
 """How the product's statements reach the simulated server: SQLAlchemy's side of it, and the product's own dialect."""
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Engine, Select, Table, Update, event, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Delete, Engine, Select, Table, Update, event, func, select
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -114,6 +115,9 @@ class SimulatedDialect(SQLiteDialect):
         sql = f"{sqlite_sql(write)} ON CONFLICT DO NOTHING"
         session.write_at_once(lambda raw: raw.executemany(sql, write.rows))
 
+    def clock(self) -> ColumnElement[int]:
+        return func.server_now(type_=BigInteger)
+
     def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
         session_of(connection).commit_row = row
         return []
@@ -147,24 +151,29 @@ def session_of(connection: Connection) -> Session:
 def listen(engine: Engine) -> None:
     """Sends what goes through SQLAlchemy itself (small direct statements, bookkeeping, reads) the same way."""
 
-    @event.listens_for(engine, "before_cursor_execute")
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
     def before(
-        connection: Connection, _cursor: object, sql: str, _parameters: object, context: Any, _many: bool
-    ) -> None:
+        connection: Connection, _cursor: object, sql: str, parameters: Any, context: Any, _many: bool
+    ) -> tuple[str, Any]:
         if connection.info.get("looking"):
-            return
+            return sql, parameters
         session = session_of(connection)
         session.step(_short(sql))
         statement = getattr(context, "invoked_statement", None)
         if isinstance(statement, Select) and (statement._for_update_arg is not None or _MARK in sql):
-            _lock_rows(session, statement, _first_table(statement), context)
+            table = _locked_table(statement)
+            if statement._for_update_arg is not None and statement._for_update_arg.skip_locked:
+                left_out = _lock_free_rows(session, statement, table, context)
+                return sql, tuple(_without(given, left_out) for given in parameters)
+            _lock_rows(session, statement, table, context)
         elif isinstance(statement, Update | Delete):
-            table = statement.table
-            assert isinstance(table, Table)
-            keys = select(*table.primary_key.columns).where(*statement._where_criteria)
-            _lock_rows(session, keys, table, context)
+            changed = statement.table
+            assert isinstance(changed, Table)
+            keys = select(*changed.primary_key.columns).where(*statement._where_criteria)
+            _lock_rows(session, keys, changed, context)
         if context.isinsert or context.isupdate or context.isdelete or _writes(sql):
             session.begin_to_write()
+        return sql, parameters
 
     @event.listens_for(engine, "savepoint")
     def savepoint(connection: Connection, _name: object) -> None:
@@ -172,20 +181,40 @@ def listen(engine: Engine) -> None:
 
 
 def _lock_rows(session: Session, statement: Select[Any], table: Table, context: Any) -> None:
-    keys = statement.with_only_columns(*table.primary_key.columns)
+    """Locks what the statement finds. Who waited looks again: rows that have come meanwhile are locked too, where PostgreSQL
+    would leave them out."""
+    while session.lock_rows(table.name, _keys_of(session, statement, table, context)):
+        pass
+
+
+def _lock_free_rows(session: Session, statement: Select[Any], table: Table, context: Any) -> set[Any]:
+    """Locks what nobody has; returns the keys of the others (SKIP LOCKED)."""
+    keys = _keys_of(session, statement, table, context)
+    return {key for key in keys if not session.try_lock((table.name, *key))}
+
+
+def _without(given: Any, left_out: set[Any]) -> Any:
+    """A list of keys as the product hands it to SQLite, without some."""
+    if not left_out or not isinstance(given, str) or not given.startswith("["):
+        return given
+    return json.dumps([key for key in json.loads(given) if tuple(key) not in left_out])
+
+
+def _keys_of(session: Session, statement: Select[Any], table: Table, context: Any) -> list[Any]:
+    keys = statement.with_only_columns(*table.primary_key.columns, maintain_column_froms=True)
     text = keys.compile(dialect=session.connection.dialect)
     given = context.compiled_parameters[0] if context.compiled_parameters else {}
     missing = {name: given[name] for name, bind in text.binds.items() if bind.required and name in given}
     session.connection.info["looking"] = True
     try:
-        found = session.connection.execute(keys, missing).fetchall()
+        return [tuple(row) for row in session.connection.execute(keys, missing)]
     finally:
         session.connection.info["looking"] = False
-    session.lock_rows(table.name, found)
 
 
-def _first_table(statement: Select[Any]) -> Table:
-    tables = [one for one in statement.get_final_froms() if isinstance(one, Table)]
+def _locked_table(statement: Select[Any]) -> Table:
+    of = statement._for_update_arg.of if statement._for_update_arg is not None else None
+    tables = [one for one in of or statement.get_final_froms() if isinstance(one, Table)]
     assert len(tables) == 1, "which table's rows are locked?"
     return tables[0]
 

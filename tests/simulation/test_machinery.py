@@ -84,6 +84,16 @@ async def test_a_circle_of_waiting_is_found_when_it_closes() -> None:
     locks.release_all("one")
 
 
+async def test_a_lock_that_is_taken_only_if_it_is_free_is_waited_for_by_nobody() -> None:
+    locks = LockTable()
+    assert locks.try_acquire("one", ("row",))
+    assert not locks.try_acquire("two", ("row",))
+    next_one = await soon(locks.acquire("next", ("row",)))
+    locks.release_all("one")
+    assert await next_one
+    assert not locks.try_acquire("two", ("row",))
+
+
 async def test_who_is_lost_while_waiting_is_told_and_the_next_one_goes_on() -> None:
     locks = LockTable()
     await locks.acquire("one", ("row",))

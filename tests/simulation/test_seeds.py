@@ -45,7 +45,7 @@ def test_more_seeds_break_no_promise() -> None:
 
 def found_and_found_again(name: str) -> None:
     """The race is found by a promise that it is known to break, and its seed alone does the same once more."""
-    told = simulate("--mutant", name, "--seed", "1", "--seconds", "60")
+    told = simulate("--mutant", name, "--seed", str(MUTANTS[name].seed), "--seconds", "60")
     assert told["found"], f"{name} was not found in {told['seeds']} seeds"
     assert told["promise"] in MUTANTS[name].breaks, told["detail"]
     again = simulate("--mutant", name, "--seed", str(told["seed"]))
@@ -62,6 +62,16 @@ def test_a_planted_race_is_found_and_replays(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(MUTANTS.keys() - set(QUICK)))
 def test_every_other_planted_race_is_found_and_replays(name: str) -> None:
     found_and_found_again(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(name for name in MUTANTS if MUTANTS[name].schema))
+def test_a_race_that_takes_a_key_away_is_not_seen_by_the_missing_key(name: str) -> None:
+    """The peer of the bench, which does one thing after another, finds nothing in the product over such a database."""
+    done = planting.run("bench.simulation.plain", ["4", name], timeout=170)
+    told = json.loads(done.stdout)
+    assert told["examples"] > 3
+    assert not told["found"], told["detail"]
 
 
 @pytest.mark.parametrize("name", sorted(MUTANTS))

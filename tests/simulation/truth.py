@@ -16,6 +16,7 @@ from tests import oracle
 from tests.oracle import OK, Deed, Document, Place, Return, Sale, Settle, Shop
 from tests.performing import day
 from tests.simulation.locking import WRITING, Name
+from tests.simulation.model_stop import ModelStop
 from tests.simulation.seeded import SeededLoop
 from tests.simulation.server import Session
 
@@ -24,6 +25,7 @@ LEVELS = "levels and promises are what the deeds add up to"
 ONE_ROW = "a product has one level at a place"
 ONE_ANSWER = "a key is answered the same way every time"
 STOPPED = "nothing in the scope of a stop commits after it was acknowledged"
+TWO_PEOPLE = "what takes two people takes two"
 NOT_STOPPED = "nothing is refused as stopped without a stop"
 ORDER_OF_LOCKS = "transactions take their locks in one order"
 NO_BUGS = "no caller meets an error that is none of the shop's refusals"
@@ -31,7 +33,13 @@ ONLY_FACTS = "only what was committed is published"
 ONCE = "every event has its effect once"
 IN_ORDER = "events of one key have their effects in order"
 ONE_HOLDER = "a lease has one holder at a time"
-FAILS_SAFE = "nothing goes out while the state of the breaker is unknown"
+ONE_BELIEVES = "nobody believes to have a lock that somebody else has"
+FENCED = "no write of a holder commits once the lock has another"
+FOLLOWED = "a handler has the effect of every fact once, or the fact is kept as a dead letter"
+FOLLOWED_IN_ORDER = "a handler has the effects of a key in order"
+FAILS_SAFE = "nothing goes out while the breaker is open or its state unknown"
+READ_FIRST = "what may have arrived is read back before it is sent again"
+CONFIRMED = "what is confirmed is so"
 SEALED = "the sealed journal verifies"
 ENDS = "every caller is answered once the faults end"
 SOUND = "every invariant of stock, journal and money holds"
@@ -48,23 +56,6 @@ class Broken(Exception):
         return f"{self.promise}: {self.detail}"
 
 
-@dataclass(frozen=True)
-class ModelStop:
-    """A stop as a person would say it aloud."""
-
-    module: str | None
-    place: str | None
-    level: str
-
-    def forbids(self, modules: set[str], places: set[str], *, gives_back: bool) -> bool:
-        """Whether a deed that writes to these modules at these places may not happen."""
-        if self.module is not None and self.module not in modules:
-            return False
-        if self.place is not None and self.place not in places:
-            return False
-        return not (gives_back and self.level == "reduce_only")
-
-
 class Truth:
     """The model beside the server."""
 
@@ -75,12 +66,12 @@ class Truth:
         self.answers: dict[str, str] = {}
         self.heard: dict[str, str] = {}
         self.hold_ids: dict[str, str] = {}
-        self.stops: list[ModelStop] = []
-        """Acknowledged, and nobody has begun to end them."""
+        self.stops: dict[str, ModelStop] = {}
+        """All that were acknowledged, by their ids."""
         self.codes: dict[str, str] = {}
         self.skus: dict[str, str] = {}
         self.judged = 0
-        self._raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
     def fail(self, promise: str, detail: str) -> None:
         """Remembers the first promise that broke."""
@@ -94,6 +85,8 @@ class Truth:
         """Judges a transaction that has just become true."""
         if self.failure is not None or session.commit_row is None:
             return
+        if any(command.operation.name in ("safety.unfreeze", "safety.settle") for command in session.asked):
+            self._check_people()
         answered, expired = _answers_in(session.writes), _expired_in(session.writes)
         self.shop.now = session.commit_row[1]
         for command in session.asked:
@@ -116,7 +109,8 @@ class Truth:
             self.fail(ONE_ANSWER, f"{deed} was decided a second time: {reply[:80]}")
             return
         self.answers[key] = reply
-        self._check_stops(deed)
+        modules, places, gives_back = self._scope_of(deed)
+        self.check_stops(deed, modules, places, gives_back=gives_back)
         said = verdict_in(reply)
         expected = self.shop.do(deed, day(self.shop))
         self.judged += 1
@@ -134,17 +128,30 @@ class Truth:
         if hold is None or hold.state != "active" or hold.expires_at > self.shop.now:
             self.fail(VERDICT, f"hold {name} expired, of which the model says: {hold}")
             return
-        for stop in self.stops:
-            if stop.forbids({"stock", "ledger"}, {hold.location}, gives_back=True):
-                self.fail(STOPPED, f"hold {name} expired during {stop}")
+        self.check_stops(f"hold {name} expired", {"stock", "ledger"}, {hold.location}, gives_back=True)
         hold.state = "expired"
         self.shop.booked += 1
 
-    def _check_stops(self, deed: Deed) -> None:
-        modules, places, gives_back = self._scope_of(deed)
-        for stop in self.stops:
-            if stop.forbids(modules, places, gives_back=gives_back):
+    def check_stops(self, deed: object, modules: set[str], places: set[str] | None, *, gives_back: bool) -> None:
+        """Whether a deed that was committed just now could be."""
+        for stop in self.stops.values():
+            if stop.forbids(self.loop.time(), modules, places, gives_back=gives_back):
                 self.fail(STOPPED, f"{deed} was committed during {stop}")
+
+    def _check_people(self) -> None:
+        for halt_id, stop in self.stops.items():
+            if stop.takes_two and len(stop.people) < 2:
+                over = (
+                    "SELECT 1 FROM halts WHERE id = ? AND (thawed_by IS NOT NULL OR cleared_at IS NOT NULL) "
+                    "AND coalesce(clear_reason, '') != 'expired'"
+                )
+                if self.raw.execute(over, (halt_id,)).fetchone():
+                    self.fail(TWO_PEOPLE, f"{stop} thaws by the word of {', '.join(stop.people) or 'nobody'}")
+
+    def is_stopped(self, tenant_id: str | None, module: str | None, location_id: str | None) -> bool:
+        """Whether it is booked that just this is stopped."""
+        such = "SELECT 1 FROM halts WHERE cleared_at IS NULL AND tenant_id IS ? AND module IS ? AND location_id IS ?"
+        return self.raw.execute(such, (tenant_id, module, location_id)).fetchone() is not None
 
     def _scope_of(self, deed: Deed) -> tuple[set[str], set[str], bool]:
         match deed:
@@ -161,7 +168,7 @@ class Truth:
                 return {"stock", "ledger"}, {self.shop.holds[deed.name].location}, deed.how == "release"
 
     def _compare_levels(self) -> None:
-        rows = self._raw.execute(
+        rows = self.raw.execute(
             "SELECT location_id, product_id, count(*), sum(on_hand), sum(reserved) FROM stock_levels GROUP BY 1, 2"
         ).fetchall()
         found = {(self.codes[place], self.skus[product]): tuple(rest) for place, product, *rest in rows}
@@ -197,15 +204,13 @@ class Truth:
 
     def accepted(self, event: Event) -> None:
         """The bus took an event."""
-        if not self._raw.execute("SELECT 1 FROM outbox WHERE id = ?", (event.id,)).fetchone():
+        if not self.raw.execute("SELECT 1 FROM outbox WHERE id = ?", (event.id,)).fetchone():
             self.fail(ONLY_FACTS, f"{event.type} of {event.key} is out and not committed")
 
     def check_effects(self) -> None:
         """At the end: every fact had its effect once, and those of a key in their order."""
-        facts = self._raw.execute(
-            "SELECT o.id, o.key FROM outbox o JOIN commits c ON c.id = o.commit_id ORDER BY c.position, o.n"
-        ).fetchall()
-        seen = self._raw.execute("SELECT event_id, key FROM simulation_seen ORDER BY rowid").fetchall()
+        facts = self.facts()
+        seen = self.raw.execute("SELECT event_id, key FROM simulation_seen ORDER BY rowid").fetchall()
         if len(seen) != len(set(seen)) or set(seen) != set(facts):
             lost = len(set(facts) - set(seen))
             self.fail(ONCE, f"{len(facts)} facts, {len(seen)} effects, {len(set(seen))} of them different, {lost} lost")
@@ -213,9 +218,14 @@ class Truth:
             if [one for one in seen if one[1] == key] != [one for one in facts if one[1] == key]:
                 self.fail(IN_ORDER, f"the events of {key} had their effects in another order")
 
+    def facts(self) -> list[tuple[str, str]]:
+        """(event, key) of all that was told, in order."""
+        told = "SELECT o.id, o.key FROM outbox o JOIN commits c ON c.id = o.commit_id ORDER BY c.position, o.n"
+        return self.raw.execute(told).fetchall()
+
     def close(self) -> None:
         """Lets go of the file."""
-        self._raw.close()
+        self.raw.close()
 
 
 def verdict_in(reply: str) -> str:

@@ -11,15 +11,17 @@ from random import Random
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from nervio.db.batch import Lane
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.time import SECOND
 from nervio.modules.catalog import api as catalog
+from nervio.modules.catalog.models import products
 from nervio.modules.ledger import api as ledger
 from nervio.modules.ledger.contracts import Sealing
+from nervio.modules.safety import api as safety
 from nervio.modules.stock import api as stock
 from nervio.ports.bus import BusChanged, Event
 from nervio.runtime.periodics import PacedWork, PeriodicRunner
@@ -27,19 +29,33 @@ from nervio.web.manifest import Periodic
 from tests.builders import NOON
 from tests.oracle import OK, Shop
 from tests.performing import compare, furnishing, verdict
-from tests.simulation import observing, speaking
-from tests.simulation.customers import Customer, Guard, Holders, TurnTaker
+from tests.simulation import following, guards, locksmiths, observing, outside, speaking
+from tests.simulation.blows import BadLuck
+from tests.simulation.customers import Customer, Holders, TurnTaker
+from tests.simulation.decisions import Decisions, Name
 from tests.simulation.faults import Faults
-from tests.simulation.machine import MOST_SKEW_SECONDS, Machine, take_over
-from tests.simulation.outside import Caller, Platform
+from tests.simulation.machine import Machine, take_over
 from tests.simulation.post import Post
-from tests.simulation.seeded import SeededLoop, Stuck
-from tests.simulation.server import SimulatedServer
-from tests.simulation.truth import ENDS, SEALED, SOUND, Broken, Truth
+from tests.simulation.seeded import MOST_STEPS, SeededLoop, Stuck
+from tests.simulation.server import Session, SimulatedServer
+from tests.simulation.truth import ENDS, FENCED, FOLLOWED, FOLLOWED_IN_ORDER, SEALED, SOUND, Broken, Truth
 
 TENANT = "01955000-0000-7000-8000-000000000001"
 LONGEST_STORY = 900.0
 """Virtual seconds."""
+DEEDS = 60
+PARTS = {
+    "stops": 0.6,
+    "more stops": 0.3,
+    "expiry": 0.5,
+    "stages": 0.5,
+    "two people": 0.3,
+    "leases": 0.5,
+    "locks": 0.4,
+    "handlers": 0.4,
+    "orders": 0.4,
+}
+"""What a story may have beside its customers, and how often: a race hides less where less goes on."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +70,26 @@ class Story:
     virtual_seconds: float
     faults: dict[str, int] = field(default_factory=dict)
     trace: Sequence[str] = ()
+    taken: Sequence[Name] = ()
+    """What the seed decided."""
 
 
-def play(seed: int, folder: Path, template: bytes, schema: Sequence[str] = (), deeds: int = 60) -> Story:
+def play(
+    seed: int,
+    folder: Path,
+    template: bytes,
+    schema: Sequence[str] = (),
+    only: frozenset[Name] | None = None,
+    most_steps: int = MOST_STEPS,
+) -> Story:
     """Plays a seed from the beginning to the end, or to the first promise that breaks. `schema`: statements that damage the
-    empty database first, where a planted race needs that."""
+    empty database first, where a planted race needs that. `only`: those of its decisions that are to happen."""
     path = folder / f"{seed}.db"
     path.write_bytes(template)
     with contextlib.closing(sqlite3.connect(path)) as raw:
-        raw.executescript(";\n".join([observing.TABLE, *schema]))
-    world = World(seed, path, deeds)
+        raw.executescript(";\n".join([observing.TABLE, following.TABLE, locksmiths.TABLE, *schema]))
+    world = World(seed, path, Decisions(only))
+    world.loop.most_steps = most_steps
     try:
         world.loop.run_until_complete(world.run())
     except Stuck as stuck:
@@ -79,21 +105,26 @@ def play(seed: int, folder: Path, template: bytes, schema: Sequence[str] = (), d
 class World:
     """Everything there is in one story."""
 
-    def __init__(self, seed: int, path: Path, deeds: int) -> None:
-        self.seed, self.path = seed, path
+    def __init__(self, seed: int, path: Path, decisions: Decisions) -> None:
+        self.seed, self.path, self.decisions = seed, path, decisions
         self.random = Random(f"{seed}/story")
-        self.loop = SeededLoop(Random(f"{seed}/schedule"))
-        self.faults = Faults(Random(f"{seed}/faults"), 0.0)
+        self.loop = SeededLoop(Random(f"{seed}/schedule"), decisions)
+        self.faults = Faults(Random(f"{seed}/faults"), 0.0, decisions)
         self.server = SimulatedServer(path, self.loop, self.faults)
         self.post = Post(self.loop, self.faults)
         self.truth = Truth(self.loop, path, Shop(NOON))
         self.holders = Holders(self.loop.time, self.truth.fail)
-        self.platform = Platform(self)
+        self.tenant_id = TENANT
+        drawn = [part for part in PARTS if Random(f"{seed}/{part}").random() < PARTS[part]]
+        self.parts = frozenset(part for part in drawn if decisions.takes(part.replace(" ", "_"), 1))
+        self.platform = outside.Platform(self)
+        self.keepers = locksmiths.Keepers(self)
         self.machines: list[Machine] = []
+        self.luck = BadLuck(self)
         self.places: dict[str, str] = {}
         self.pace = self.random.choice((0.0, 0.0, 0.005, 0.2, 1.0))
         """Seconds that a customer takes between two deeds, at most."""
-        self._deeds, self._made, self._lives = deeds, 0, 0
+        self._made, self._lives = 0, 0
         self._stops_open, self._stopped_until = 0, -1.0
         self._key = Ed25519PrivateKey.from_private_bytes(Random(f"{seed}/key").randbytes(32))
         self._world_tasks: list[asyncio.Task[Any]] = []
@@ -101,23 +132,33 @@ class World:
         speaking.listen(self.server.engine)
         take_over(self.loop, self.server, Random(f"{seed}/ids"))
         self.server.publish = self._publish_early
-        self.server.on_commit.append(self.truth.committed)
+        self.server.on_commit.append(self._committed)
         self.server.locks.on_deadlock = self.truth.deadlocked
         self.post.on_accept.append(self.truth.accepted)
+
+    def _committed(self, session: Session) -> None:
+        self.truth.committed(session)
+        self.platform.committed(session, self.truth.raw)
+        for token, newest in locksmiths.stale_writes(self.truth.raw, session.writes):
+            self.truth.fail(FENCED, f"a write with token {token} was committed, the newest is {newest}")
 
     # -- what customers ask -------------------------------------------------------------------------------------------
 
     def next_deed(self) -> int | None:
         """The number of the next deed; None when there were enough, or something broke."""
-        if self._made >= self._deeds or self.truth.failure is not None:
+        if self._made >= DEEDS or self.truth.failure is not None:
             return None
         self._made += 1
         return self._made
 
-    def any_machine(self) -> Machine | None:
+    def may(self, what: str) -> bool:
+        """Whether somebody may go on to do such a thing now."""
+        return self.truth.failure is None and self.decisions.happens(what)
+
+    def any_machine(self, random: Random) -> Machine | None:
         """A process that answers, if there is one."""
         ready = [machine for machine in self.machines if machine.ready]
-        return self.random.choice(ready) if ready else None
+        return random.choice(ready) if ready else None
 
     def begin_stop(self) -> None:
         """From now on somebody may be refused as stopped."""
@@ -155,37 +196,57 @@ class World:
     async def run(self) -> None:
         """The whole of it."""
         await self._open_shop()
-        self.faults.weight = Faults.drawn(self.faults.random).weight
-        for _ in range(self.random.choice((1, 2, 2, 3))):
-            await self._start_machine()
-        self._begin(self._bad_luck(), self._seal())
-        if self.random.random() < 0.6:
-            self._begin(Guard(self).go_on())
-        customers = [self.loop.create_task(Customer(self).go_on()) for _ in range(self.random.choice((4, 8, 12)))]
-        await self._until(lambda: all(task.done() for task in customers), heal_after=LONGEST_STORY / 3)
+        self.faults.draw()
+        for n in range(self.random.choice((1, 2, 2, 3))):
+            if n == 0 or self.decisions.takes("process", n):
+                await self.start_machine()
+        self._begin(self.luck.go_on(), self._seal())
+        if "stops" in self.parts:
+            for number in range(2 if "more stops" in self.parts else 1):
+                self._begin(guards.Guard(self, number).go_on())
+        if "locks" in self.parts:
+            self._begin(self.keepers.watch())
+        if "orders" in self.parts:
+            self._begin(outside.Advertiser(self).go_on())
+        many = range(self.random.choice((4, 8, 12)))
+        customers = [
+            self.loop.create_task(Customer(self).go_on()) for n in many if n == 0 or self.decisions.takes("customer", n)
+        ]
+        others = self.parts & {"leases", "locks", "handlers", "orders"}
+        until = self.loop.time() + (self.random.choice((0.0, 5.0, 15.0)) if others else 0.0)
+
+        def all_done() -> bool:
+            return self.loop.time() >= until and all(task.done() for task in customers)
+
+        await self._until(all_done, heal_after=LONGEST_STORY / 3)
         for task in customers:
             if task.done() and task.exception() is not None:
                 await task
         await self._end_well()
 
     async def _open_shop(self) -> None:
-        machine = await self._start_machine(alone=True)
+        machine = await self.start_machine(alone=True)
         outcomes = await machine.ctx.submit_all(furnishing(machine.ctx))
         assert {verdict(outcome) for outcome in outcomes} == {OK}, outcomes
 
         def query(connection: TenantConnection) -> tuple[dict[str, str], dict[str, str]]:
+            found = select(products.c.id, products.c.sku).where(products.c.tenant_id == connection.tenant_id)
             places = {one.id: one.code for one in catalog.read_locations(connection).values()}
-            return places, {row.id: row.sku for row in connection.execute(catalog_products(connection)).all()}
+            return places, {row.id: row.sku for row in connection.execute(found).all()}
 
         self.truth.codes, self.truth.skus = await machine.ctx.read(query)
         self.places = {code: place for place, code in self.truth.codes.items()}
-        await self.platform.install(machine, TENANT)
-        await machine.die()
+        if "orders" in self.parts:
+            await self.platform.install(machine)
+        if self.parts & {"stages", "two people"}:
+            await guards.choose_policy(machine, takes_two="two people" in self.parts)
+        await machine.leave()
         self.machines.remove(machine)
 
-    async def _start_machine(self, *, alone: bool = False) -> Machine:
+    async def start_machine(self, *, alone: bool = False) -> Machine:
         self._lives += 1
-        machine = Machine(f"p{self._lives}", self.server, self.random, TENANT)
+        name = f"p{self._lives}"
+        machine = Machine(name, self.server, Random(f"{self.seed}/{name}"), TENANT)
         self.machines.append(machine)
         while not machine.ready:
             start = machine.spawn(machine.start(self.post))
@@ -198,17 +259,27 @@ class World:
                     raise error
                 await asyncio.sleep(0.5)
         if not alone:
-            observing.observe(machine, machine.box)
-            sweep = PeriodicRunner(
-                PacedWork(Periodic("sweep_holds", "jobs", 0.7, stock.sweep_holds)),
-                machine.in_lane(Lane.JOBS),
-                machine.name,
-            )
-            machine.spawn(sweep.run(asyncio.Event()))
-            for number in range(2):
-                machine.spawn(TurnTaker(self, machine, number).go_on())
-            machine.spawn(Caller(self, machine, TENANT).go_on())
+            self._employ(machine)
         return machine
+
+    def _employ(self, machine: Machine) -> None:
+        """Begins what goes on in every process."""
+        observing.observe(machine, machine.box)
+        periodics = [Periodic("sweep_holds", "jobs", 0.7, stock.sweep_holds)]
+        if "stops" in self.parts:
+            periodics.append(Periodic("safety.advance", "scheduler", 0.5, safety.advance))
+        for periodic in periodics:
+            runner = PeriodicRunner(PacedWork(periodic), machine.in_lane(Lane.JOBS), machine.name)
+            machine.spawn(runner.run(asyncio.Event()))
+        for number in range(2):
+            if "leases" in self.parts:
+                machine.spawn(TurnTaker(self, machine, number).go_on())
+            if "locks" in self.parts:
+                machine.spawn(locksmiths.Locksmith(self, machine, number).go_on())
+        if "handlers" in self.parts:
+            following.begin(self, machine)
+        if "orders" in self.parts:
+            outside.begin(self, machine)
 
     def _begin(self, *works: Any) -> None:
         self._world_tasks += [self.loop.create_task(work) for work in works]
@@ -229,51 +300,12 @@ class World:
         if self.truth.failure is not None:
             raise self.truth.failure
 
-    # -- bad luck -----------------------------------------------------------------------------------------------------
-
-    async def _bad_luck(self) -> None:
-        while True:
-            await asyncio.sleep(0.1 + self.random.expovariate(0.7))
-            if self.faults.weight:
-                await self._strike()
-
-    async def _strike(self) -> None:
-        machine = self.any_machine()
-        match self.random.choice(("crash", "crash", "stall", "clock", "cable", "bus", "breaker")):
-            case "crash" if machine is not None:
-                self.faults.happened["crash"] += 1
-                await self._crash(machine)
-            case "stall" if machine is not None:
-                self.faults.happened["stall"] += 1
-                machine.stalled_until = self.loop.time() + self.random.choice((0.3, 2.0, 8.0))
-                self.loop.tell(f"{machine.name} stalls")
-            case "clock" if machine is not None:
-                self.faults.happened["clock"] += 1
-                machine.clock.skew = self.random.uniform(-MOST_SKEW_SECONDS, MOST_SKEW_SECONDS)
-                self.loop.tell(f"{machine.name} sets its clock")
-            case "cable" if self.server.sessions:
-                self.faults.happened["cable"] += 1
-                self.server.kill(self.random.choice(list(self.server.sessions.values())))
-            case "breaker" if machine is not None:
-                self.faults.happened["breaker"] += 1
-                await self.platform.lose_breaker(machine)
-            case "bus":
-                self.faults.happened["bus"] += 1
-                self.post.down_until = self.loop.time() + self.random.random() * 3
-
-    async def _crash(self, machine: Machine) -> None:
-        await machine.die()
-        self.machines.remove(machine)
-        self.holders.gone(machine.name)
-        await asyncio.sleep(self.random.random() * 2)
-        await self._start_machine()
-
     async def _seal(self) -> None:
         """A sealer in whichever process is there."""
         sealer = ledger.make_sealer(self._sealing())
         while True:
             await asyncio.sleep(2)
-            machine = self.any_machine()
+            machine = self.any_machine(self.random)
             if machine is not None:
                 await asyncio.wait([machine.spawn(sealer.run(machine.ctx))], timeout=20)
 
@@ -287,20 +319,29 @@ class World:
         self.faults.heal()
         for machine in self.machines:
             machine.stalled_until = 0.0
-        await self._until(lambda: self._stops_open == 0 and bool(self.any_machine()), heal_after=0)
+        await self._until(lambda: self._stops_open == 0 and any(one.ready for one in self.machines), heal_after=0)
         for task in self._world_tasks:
             task.cancel()
         self._world_tasks.clear()
-        machine = self.any_machine() or await self._start_machine()
+        machine = self.any_machine(self.random) or await self.start_machine()
         quiet = self.loop.time()
 
         def all_seen() -> bool:
-            return self.loop.time() > quiet + 1 and observing.all_seen(self.path) and self.post.is_empty
+            if self.loop.time() < quiet + 1 or not observing.all_seen(self.path) or not self.post.is_empty:
+                return False
+            return "handlers" not in self.parts or following.all_followed(self.path)
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(60):
                 await self._until(all_seen, heal_after=0)
         self.truth.check_effects()
+        if "handlers" in self.parts:
+            wrong, key = following.judge(self.truth.raw, self.truth.facts())
+            if wrong:
+                self.truth.fail(FOLLOWED, wrong)
+            if key:
+                self.truth.fail(FOLLOWED_IN_ORDER, f"the events of {key} had their effects in another order")
+        self.platform.check_confirmed(self.truth.raw)
         heads = self.path.with_suffix(".heads")
         await asyncio.wait([machine.spawn(ledger.make_sealer(self._sealing()).run(machine.ctx))], timeout=60)
         await self._judge_the_whole(machine, heads)
@@ -337,6 +378,7 @@ class World:
             virtual_seconds=self.loop.time(),
             faults=dict(sorted(self.faults.happened.items())),
             trace=tuple(trace.lines),
+            taken=tuple(self.decisions.taken),
         )
 
     def close(self) -> None:
@@ -348,12 +390,3 @@ class World:
         self.server.engine.dispose()
         for path in self.path.parent.glob(f"{self.path.stem}.*"):
             path.unlink()
-
-
-def catalog_products(connection: TenantConnection) -> Any:
-    """Every product of the tenant."""
-    from sqlalchemy import select
-
-    from nervio.modules.catalog.models import products
-
-    return select(products.c.id, products.c.sku).where(products.c.tenant_id == connection.tenant_id)
