@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from nervio.adapters.alerts.email import LETTERS_AT_ONCE, EmailAlerts, MailRoom
 from nervio.adapters.outbound import Guard
 from nervio.adapters.signing import is_genuine
+from nervio.kernel.errors import NervioError
 from nervio.kernel.time import SECOND
 from nervio.modules.safety.api import alerts
 from nervio.modules.safety.contracts.alerts import Alert, AlertRecord, Severity
@@ -218,3 +219,22 @@ def an_account(
     }
     account = Account(settings, {"password": password})
     return EmailAlerts(Guard(allow_private=True), room or MailRoom(context), account)
+
+
+async def test_a_stored_password_goes_to_no_other_server_than_the_one_it_was_given_for(here: Store) -> None:
+    mail = {"host": "mail.shop.test", "port": "587", "security": "starttls", "sender": "n@shop.test",
+            "recipients": "a@shop.test", "username": "me"}  # fmt: skip
+    saved = await alerts.save_destination(here.ctx, VAULT, "mail", "email", {**mail, "password": "word"})
+
+    async def change(**fields: str) -> None:
+        await alerts.save_destination(here.ctx, VAULT, "mail", "email", {**mail, **fields}, destination_id=saved.id)
+
+    for name, value in (("host", "evil.test"), ("port", "588"), ("security", "tls"), ("username", "you")):
+        with pytest.raises(NervioError) as refused:
+            await change(**{name: value})
+        assert (refused.value.code, refused.value.data["field"]) == ("password_needed", "password")
+        assert refused.value.data["changed"] == [name]
+    await change(recipients="b@shop.test")
+    await change(host="other.test", password="another")
+    (kept,) = await alerts.list_destinations(here.ctx)
+    assert (kept.settings["host"], kept.secrets_set) == ("other.test", ("password",))

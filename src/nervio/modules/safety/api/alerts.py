@@ -114,11 +114,13 @@ async def save_destination(
     wanted = DestinationKind(kind)
     settings, given = split_fields(DESTINATION_FIELDS[wanted], fields, is_new=destination_id is None)
     _check_settings(wanted, settings)
-    secrets = given
-    if destination_id is not None and given:
+    secrets, found = given, None
+    if destination_id is not None:
         found = await ctx.read(lambda c: store.find_sealed(c, destination_id))
         if found is None:
             raise not_found("destination", destination_id)
+        _check_password_goes_on(found[1], settings, given)
+    if found is not None and given:
         # Where all are given anew the old ones are not opened: they may have been sealed with a key that is lost.
         if not {field.name for field in DESTINATION_FIELDS[wanted] if field.secret} <= given.keys():
             secrets = {**vault.open(ctx.tenant_id, DESTINATION_SECRETS, found[2]), **given}
@@ -143,6 +145,18 @@ async def delete_destination(ctx: Ctx, destination_id: str, key: str | None = No
     if not is_id(destination_id):
         raise not_found("destination", destination_id)
     return await ctx.submit(DELETE_DESTINATION, Delete(destination_id), key)
+
+
+def _check_password_goes_on(former: Mapping[str, str], settings: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """A stored password is told to nobody but the server it was given for: who names another one gives it anew."""
+    changed = [name for name in ("host", "port", "security", "username") if former.get(name) != settings.get(name)]
+    if former.get("username") and settings.get("username") and changed and "password" not in given:
+        raise invalid(
+            "password_needed",
+            f"Give the password again: {', '.join(changed)} changed.",
+            field="password",
+            changed=changed,
+        )
 
 
 def text_of(alert: AlertRecord, language: str) -> tuple[str, str]:

@@ -130,6 +130,16 @@ def list_destinations(connection: TenantConnection) -> list[Destination]:
     ]
 
 
+def list_ways(connection: TenantConnection) -> list[tuple[str, Severity, bool]]:
+    """(destination, least severity, whether in use) of all destinations, without how their deliveries went."""
+    rows = connection.execute(
+        select(_T.id, _T.least_severity, _T.active)
+        .where(_T.tenant_id == connection.tenant_id, _T.deleted_at.is_(None))
+        .order_by(_T.name)
+    )
+    return [(row[0], Severity(row[1]), row[2]) for row in rows]
+
+
 def _newest_deliveries(connection: TenantConnection) -> dict[str, tuple[str, str, Instant | None]]:
     last = (
         select(_D.destination_id, func.max(_D.created_at).label("at"))

@@ -29,6 +29,7 @@ from nervio.modules.safety.models.actions import (
     ad_connections,
     ad_holds,
 )
+from nervio.ports.actions import CampaignStatus
 
 _B, _C, _H, _N, _P = ad_breakers.c, ad_campaigns.c, ad_holds.c, ad_connections.c, ad_campaign_products.c
 
@@ -161,6 +162,25 @@ def insert_campaign(batch: Batch, tenant_id: str, campaign_id: str, given: SaveC
             active=given.active,
             status="unknown",
         )
+    )
+
+
+def find_place(connection: TenantConnection, campaign_id: str) -> tuple[str, str] | None:
+    """(connection, external id) of a campaign."""
+    row = connection.execute(
+        select(_C.connection_id, _C.external_id).where(
+            _C.tenant_id == connection.tenant_id, _C.id == campaign_id, _C.deleted_at.is_(None)
+        )
+    ).first()
+    return None if row is None else (row[0], row[1])
+
+
+def forget_status(connection: TenantConnection, campaign_id: str) -> None:
+    """What was read of it was read of another campaign."""
+    connection.execute(
+        update(ad_campaigns)
+        .where(_C.tenant_id == connection.tenant_id, _C.id == campaign_id)
+        .values(status=CampaignStatus.UNKNOWN.value, status_at=None)
     )
 
 

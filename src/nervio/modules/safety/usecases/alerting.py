@@ -75,10 +75,9 @@ def raise_in(
 
 def _send(batch: Batch, connection: TenantConnection, alert_id: str, alert: Alert, only: str | None) -> None:
     wanted = [
-        destination.id
-        for destination in store.list_destinations(connection)
-        if (destination.id == only)
-        or (only is None and destination.active and alert.severity.rank >= destination.least_severity.rank)
+        destination_id
+        for destination_id, least_severity, active in store.list_ways(connection)
+        if destination_id == only or (only is None and active and alert.severity.rank >= least_severity.rank)
     ]
     rows = [(new_id(), destination_id) for destination_id in wanted]
     store.insert_deliveries(batch.connection, connection.tenant_id, alert_id, alert.severity, rows, batch.now)

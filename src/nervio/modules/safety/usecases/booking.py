@@ -82,21 +82,32 @@ def _book(batch: Batch, command: Command[BookActions, Booked]) -> Booked:
         # A request of the other kind may still be on its way, also one that the order before this waited for; what is read
         # before that must be over proves nothing.
         lands = max([landing.get(campaign_id, 0), *(order.progress.confirm_after for order in standing)])
-        booked.append(same or _insert(batch, command, campaign_id, connection_id, standing, lands))
+        booked.append(same or _insert(batch, command, body, campaign_id, connection_id, standing, lands))
     found = {action.id: action for action in store.find_actions(connection, booked)}
     return Booked(tuple(found[action_id] for action_id in booked), tuple(sorted(held)))
 
 
+def rebook(batch: Batch, command: Command[Any, Any], campaign_id: str, connection_id: str) -> None:
+    """Gives the open orders of a campaign that now lies elsewhere to where it lies. What was told to the former place stays
+    there, and proves nothing here."""
+    connection = TenantConnection(batch.connection, command.tenant_id)
+    for order in store.lock_open_of(connection, batch.dialect, [campaign_id]):
+        left = max(1, (order.progress.deadline_at - batch.now) // SECOND)
+        again = BookActions(order.progress.kind, None, (campaign_id,), order.reason, order.cause, left)
+        _insert(batch, command, again, campaign_id, connection_id, [order], 0)
+
+
 def _insert(
     batch: Batch,
-    command: Command[BookActions, Booked],
+    command: Command[Any, Any],
+    body: BookActions,
     campaign_id: str,
     connection_id: str,
     standing: list[OpenAction],
     confirm_after: Instant,
 ) -> str:
     """Adds an order; the open ones of the other kind end here."""
-    body, connection, now = command.body, TenantConnection(batch.connection, command.tenant_id), batch.now
+    connection, now = TenantConnection(batch.connection, command.tenant_id), batch.now
     for order in standing:
         replaced = replace(order.progress, state=ActionState.SUPERSEDED)
         store.write_progress(connection, order.id, replaced, now, None)

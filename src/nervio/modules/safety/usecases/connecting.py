@@ -10,6 +10,7 @@ from nervio.modules.ledger import api as ledger
 from nervio.modules.safety.contracts.actions import SaveCampaign, SaveConnection, Saved
 from nervio.modules.safety.domain.breakers import CLOSED
 from nervio.modules.safety.store import actions, campaigns
+from nervio.modules.safety.usecases.booking import rebook
 
 
 def _save_connection(batch: Batch, command: Command[SaveConnection, Saved]) -> Saved:
@@ -45,8 +46,14 @@ def _save_connection(batch: Batch, command: Command[SaveConnection, Saved]) -> S
 
 def _save_campaign(batch: Batch, command: Command[SaveCampaign, Saved]) -> Saved:
     body, connection = command.body, TenantConnection(batch.connection, command.tenant_id)
-    if body.id is not None and not campaigns.list_campaigns(connection, None, 1, body.id):
-        raise not_found("campaign", body.id)
+    moved = False
+    if body.id is not None:
+        # Locked first, as by whoever books an order: none is booked at the account it leaves.
+        campaigns.lock_campaign(connection, batch.dialect, body.id)
+        place = campaigns.find_place(connection, body.id)
+        if place is None:
+            raise not_found("campaign", body.id)
+        moved = place != (body.connection_id, body.external_id)
     # Locked, so that nobody deletes it while it gets a campaign.
     if campaigns.lock_connection(connection, batch.dialect, body.connection_id) is None:
         raise invalid("connection_not_found", "connection_id must name one of your connections.", field="connection_id")
@@ -62,6 +69,9 @@ def _save_campaign(batch: Batch, command: Command[SaveCampaign, Saved]) -> Saved
         campaigns.insert_campaign(batch, command.tenant_id, campaign_id, body)
     else:
         campaigns.update_campaign(connection, body)
+        if moved:
+            campaigns.forget_status(connection, campaign_id)
+            rebook(batch, command, campaign_id, body.connection_id)
     campaigns.write_products(connection, campaign_id, body.product_ids)
     details = {
         "name": body.name,
