@@ -103,7 +103,7 @@ async def an_order_on_its_way(app: App) -> str:
     connection = await actions.save_connection(ctx, app.vault, "Agency", "webhook", fields)
     await actions.save_campaign(ctx, SaveCampaign(None, connection.id, "C-1", "Summer", 100, "ARS", ()))
     (booked,) = await actions.pause_campaigns(ctx, products=None, reason="x", cause="r", key=None)
-    sent = {"sends": 1, "claimed_until": ctx.clock.now() + 3_600_000_000, "state": "sent"}
+    sent = {"sends": 1, "landing_until": ctx.clock.now() + 3_600_000_000, "state": "sent"}
 
     def work(connection: Connection) -> None:
         connection.execute(update(ad_actions).where(ad_actions.c.id == booked.id).values(**sent))

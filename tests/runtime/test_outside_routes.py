@@ -220,7 +220,7 @@ async def test_orders_come_in_pages_the_newest_first(shop: Shop) -> None:
 async def test_a_stop_lets_pauses_through_and_nothing_else_and_lists_what_had_left(shop: Shop) -> None:
     campaign = await shop.campaign()
     (order,) = (await shop.post("/actions/pause", {"reason": "x"}))["actions"]
-    sent = {"sends": 1, "claimed_until": shop.program.app.clock.now() + 60_000_000, "state": "sent"}
+    sent = {"sends": 1, "landing_until": shop.program.app.clock.now() + 60_000_000, "state": "sent"}
     leave = update(ad_actions).where(ad_actions.c.id == order["id"]).values(**sent)
     await shop.program.app.database.bookkeep("prune", lambda c: c.execute(leave).rowcount)
     stop = partial(shop.program.client.post, "/api/admin/emergency/freeze", headers=shop.headers)
