@@ -120,10 +120,10 @@ async def save_destination(
         if found is None:
             raise not_found("destination", destination_id)
         _check_password_goes_on(found[1], settings, given)
-    if found is not None and given:
-        # Where all are given anew the old ones are not opened: they may have been sealed with a key that is lost.
-        if not {field.name for field in DESTINATION_FIELDS[wanted] if field.secret} <= given.keys():
-            secrets = {**vault.open(ctx.tenant_id, DESTINATION_SECRETS, found[2]), **given}
+    # Where all are given anew the old ones are not opened: they may have been sealed with a key that is lost.
+    whole = {field.name for field in DESTINATION_FIELDS[wanted] if field.secret} <= given.keys()
+    if found is not None and given and not whole:
+        secrets = {**vault.open(ctx.tenant_id, DESTINATION_SECRETS, found[2]), **given}
     sealed = vault.seal(ctx.tenant_id, DESTINATION_SECRETS, secrets) if given or destination_id is None else None
     body = SaveDestination(
         destination_id,
