@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Sequence,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -210,6 +211,67 @@ request_counts = Table(
     Column("counted_at", InstantColumn, nullable=False),
 )
 
+queue_items = Table(
+    "queue_items",
+    metadata,
+    Column("tenant_id", Id, nullable=False),
+    Column("id", Id, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False, comment="0 is the most urgent"),
+    Column("state", Text, nullable=False),
+    Column("run_at", InstantColumn, nullable=False, comment="not to be tried before"),
+    Column("deadline_at", InstantColumn, nullable=True),
+    Column("attempts", Integer, nullable=False),
+    Column("most_attempts", Integer, nullable=False),
+    Column("token", BigInteger, nullable=False, comment="grows with every claim"),
+    Column("owner", Text, nullable=True, comment="the process that has it"),
+    Column("worker", Text, nullable=True, comment="whom that process gave it to"),
+    Column("size", BigInteger, nullable=False, comment="how much work it is likely to be, in a unit of its kind"),
+    Column("payload", Text, nullable=False, comment="JSON"),
+    Column("checkpoint", Text, nullable=True, comment="JSON: how far it got"),
+    Column("result", Text, nullable=True, comment="JSON"),
+    Column("usage", Text, nullable=True, comment="JSON: what it cost"),
+    Column("error", Text, nullable=True),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", InstantColumn, nullable=False),
+    Column("started_at", InstantColumn, nullable=True),
+    Column("ended_at", InstantColumn, nullable=True),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    CheckConstraint("state IN ('waiting', 'running', 'done', 'failed', 'cancelled')", name="state"),
+    CheckConstraint("(state = 'running') = (owner IS NOT NULL)", name="owner"),
+    CheckConstraint("attempts >= 0 AND token >= 0", name="counts"),
+    sqlite_with_rowid=False,
+)
+
+# What waits and what runs is a small part of what was ever done: the indexes that are used all the time hold nothing else.
+_waiting, _running = queue_items.c.state == "waiting", queue_items.c.state == "running"
+Index(
+    "ix_queue_items_waiting",
+    queue_items.c.queue,
+    queue_items.c.tenant_id,
+    queue_items.c.priority,
+    queue_items.c.run_at,
+    queue_items.c.id,
+    postgresql_where=_waiting,
+    sqlite_where=_waiting,
+)
+Index(
+    "ix_queue_items_running",
+    queue_items.c.queue,
+    queue_items.c.owner,
+    queue_items.c.tenant_id,
+    postgresql_where=_running,
+    sqlite_where=_running,
+)
+Index(
+    "ix_queue_items_listed",
+    queue_items.c.tenant_id,
+    queue_items.c.queue,
+    queue_items.c.created_at,
+    queue_items.c.id,
+)
+
 __all__ = [
     "Id",
     "InstantColumn",
@@ -224,5 +286,6 @@ __all__ = [
     "leases",
     "metadata",
     "outbox",
+    "queue_items",
     "request_counts",
 ]

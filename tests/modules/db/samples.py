@@ -13,6 +13,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "journal_postings": {"debit": "cash", "credit": "sales", "amount": 5},
     "payments": {"amount": 5},
     "safety_policies": {"default_level": "all"},
+    "queue_items": {"state": "running"},
     "rule_states": {"phase": "tripped"},
     "stock_hold_lines": {"quantity": 5},
     "stock_holds": {"state": "active"},

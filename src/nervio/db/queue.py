@@ -1,0 +1,202 @@
+"""Durable work in our own database: what is to be done survives everything, and its result is taken exactly once.
+
+Executing is at least once: whoever dies in the middle has done some of it. Accepting is exactly once, because a result is
+written only by `UPDATE` of a locked row that is still running under the token of the claim that it belongs to. A module's
+operations move rows through the batch's `QueueBook`; which rows to move is found with the queries below, which lock nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, or_, select
+
+from nervio.db.batch import Batch, Book
+from nervio.db.dialects import Dialect, look_up
+from nervio.db.queue_moves import State, Work
+from nervio.db.tables import leases, queue_items
+from nervio.db.writes import Insert, Row, Update
+from nervio.kernel.time import Instant
+
+_Q = queue_items.c
+_KEY = ("tenant_id", "id")
+_COLUMNS = tuple(field.name for field in fields(Work))
+_CHANGED = (
+    "state", "run_at", "attempts", "token", "owner", "worker", "checkpoint", "result", "usage", "error", "started_at",
+    "ended_at",
+)  # fmt: skip
+OWNER_LEASE = "queue:"
+"""What the lease of an owner is named by: `queue:<owner>`. Who let it run out has nothing any more."""
+
+WorkKey = tuple[str, str]
+"""(tenant_id, id)"""
+
+
+class QueueBook(Book):
+    """Work of a batch, locked, moved in memory, flushed together. `want` while resolving; add and move while deciding."""
+
+    lock_name = "queue"
+
+    def __init__(self) -> None:
+        self._wanted: set[WorkKey] = set()
+        self._works: dict[WorkKey, Work] = {}
+        self._added: dict[WorkKey, Work] = {}
+        self._changed: set[WorkKey] = set()
+        self._undo: list[Callable[[], object]] = []
+
+    def want(self, keys: Iterable[WorkKey]) -> None:
+        """Declares work that will be moved."""
+        self._wanted.update(keys)
+
+    def open(self, batch: Batch) -> None:
+        missing = sorted(self._wanted - self._works.keys())
+        if missing:
+            parameters = batch.dialect.rows_parameters("k", [_Q.tenant_id, _Q.id], missing)
+            for row in look_up(batch.connection, _locked(batch.dialect), parameters):
+                self._works[row[0], row[1]] = _work(row)
+
+    def add(self, work: Work) -> None:
+        """New work."""
+        key = work.tenant_id, work.id
+        self._added[key] = work
+        self._undo.append(functools.partial(self._added.pop, key))
+
+    def find(self, key: WorkKey) -> Work | None:
+        """Work that was wanted or added, to be moved; None where there is none. What it becomes is written."""
+        if key in self._added:
+            return self._added[key]
+        work = self._works.get(key)
+        if work is not None:
+            before = replace(work)
+            self._changed.add(key)
+            self._undo.append(functools.partial(self._works.__setitem__, key, before))
+        return work
+
+    def mark(self) -> int:
+        return len(self._undo)
+
+    def rollback(self, mark: int | None) -> None:
+        while len(self._undo) > (mark or 0):
+            self._undo.pop()()
+
+    def flush(self, batch: Batch) -> None:
+        batch.writes.append(Insert(queue_items, _COLUMNS, [_row(work) for work in self._added.values()]))
+        changed = [(*key, *(getattr(self._works[key], name) for name in _CHANGED)) for key in sorted(self._changed)]
+        batch.writes.append(Update(queue_items, _KEY, _CHANGED, changed))
+
+
+@cache
+def _locked(dialect: Dialect) -> Select[Any]:
+    keys = dialect.rows_table("k", [_Q.tenant_id, _Q.id])
+    wanted = (_Q.tenant_id == keys.c.tenant_id) & (_Q.id == keys.c.id)
+    rows = select(*(queue_items.c[name] for name in _COLUMNS)).join_from(keys, queue_items, wanted)
+    return dialect.lock(rows.order_by(_Q.tenant_id, _Q.id), queue_items)
+
+
+def _work(row: Row) -> Work:
+    work = Work(*row)
+    work.state = State(work.state)
+    return work
+
+
+def _row(work: Work) -> Row:
+    return astuple(work)
+
+
+# -- looking for work, without locks ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Work that may be claimed now."""
+
+    tenant_id: str
+    id: str
+    kind: str
+    priority: int
+    size: int
+    created_at: Instant
+    run_at: Instant
+    deadline_at: Instant | None
+
+
+def list_waiting_tenants(connection: Connection, queue: str) -> list[str]:
+    """Tenants with work that waits, found by leaping through the index from tenant to tenant: however much one of them has
+    waiting, it costs one step."""
+    waiting = (
+        select(_Q.tenant_id).where(_Q.queue == queue, _Q.state == State.WAITING.value).order_by(_Q.tenant_id).limit(1)
+    )
+    leap = select(waiting.scalar_subquery().label("tenant_id")).cte("leap", recursive=True)
+    following = waiting.where(_Q.tenant_id > leap.c.tenant_id).correlate(leap).scalar_subquery()
+    leap = leap.union_all(select(following).where(leap.c.tenant_id.is_not(None)))
+    return [row[0] for row in connection.execute(select(leap.c.tenant_id).where(leap.c.tenant_id.is_not(None)))]
+
+
+def list_due(
+    connection: Connection, queue: str, tenant_id: str, kinds: Sequence[str], now: Instant, priority: int, limit: int
+) -> list[Due]:
+    """A tenant's work of one priority that may be claimed now, the longest due first."""
+    columns = (_Q.tenant_id, _Q.id, _Q.kind, _Q.priority, _Q.size, _Q.created_at, _Q.run_at, _Q.deadline_at)
+    statement = (
+        select(*columns)
+        .where(
+            _Q.queue == queue,
+            _Q.tenant_id == tenant_id,
+            _Q.state == State.WAITING.value,
+            _Q.priority == priority,
+            _Q.run_at <= now,
+            _Q.kind.in_(kinds),
+        )
+        .order_by(_Q.run_at, _Q.id)
+        .limit(limit)
+    )
+    return [Due(*row) for row in connection.execute(statement)]
+
+
+def find_next_due(connection: Connection, queue: str, after: Instant) -> Instant | None:
+    """When the next piece of work is due that is not due yet."""
+    return connection.execute(
+        select(func.min(_Q.run_at)).where(_Q.queue == queue, _Q.state == State.WAITING.value, _Q.run_at > after)
+    ).scalar()
+
+
+def list_overdue(connection: Connection, queue: str, now: Instant, limit: int) -> list[WorkKey]:
+    """Work that has not ended although its deadline is over."""
+    statement = select(_Q.tenant_id, _Q.id).where(
+        _Q.queue == queue,
+        _Q.state.in_([State.WAITING.value, State.RUNNING.value]),
+        _Q.deadline_at <= now,
+    )
+    return [(row[0], row[1]) for row in connection.execute(statement.limit(limit))]
+
+
+def list_orphans(connection: Connection, queue: str, now: Instant, limit: int) -> list[tuple[str, str, int]]:
+    """(tenant, id, token) of work whose owner let its lease run out, or never had one."""
+    alive = select(leases.c.name).where(leases.c.name == OWNER_LEASE + _Q.owner, leases.c.expires_at > now)
+    statement = (
+        select(_Q.tenant_id, _Q.id, _Q.token)
+        .where(_Q.queue == queue, _Q.state == State.RUNNING.value, ~alive.exists())
+        .limit(limit)
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+
+
+def count_running(connection: Connection, queue: str) -> dict[str, int]:
+    """How much of each tenant's work runs now, by all owners."""
+    statement = (
+        select(_Q.tenant_id, func.count())
+        .where(_Q.queue == queue, _Q.state == State.RUNNING.value)
+        .group_by(_Q.tenant_id)
+    )
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def read_works(connection: Connection, keys: Sequence[WorkKey]) -> list[Work]:
+    """Work by its keys, as it stands; what does not exist is left out."""
+    wanted = or_(*(and_(_Q.tenant_id == tenant_id, _Q.id == work_id) for tenant_id, work_id in keys))
+    statement = select(*(queue_items.c[name] for name in _COLUMNS)).where(wanted)
+    return [_work(tuple(row)) for row in connection.execute(statement)] if keys else []
