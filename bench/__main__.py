@@ -1,4 +1,4 @@
-"""`python -m bench NAME [--json] [--quick] [--runs N]`; `python -m bench all` writes docs/benchmarks.md."""
+"""`python -m bench NAME [--json] [--quick] [--runs N] [--write]`; `python -m bench all` writes all of docs/benchmarks.md."""
 
 import argparse
 import sys
@@ -37,12 +37,20 @@ def _arguments(line: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", choices=[*BENCHES, "all"], help="which bench; `all` also writes docs/benchmarks.md")
     parser.add_argument("--json", action="store_true", help="print one JSON object (for `all`, one a line)")
+    parser.add_argument("--write", action="store_true", help="put the outcome into docs/benchmarks.md, as `all` does")
     parser.add_argument("--quick", action="store_true", help="under a minute a bench: short loads, one run")
     parser.add_argument("--runs", type=int, help=f"repetitions (default {_FULL_RUNS}, with --quick {_QUICK_RUNS})")
     arguments = parser.parse_args(line)
     if arguments.runs is not None and arguments.runs < 1:
         parser.error("--runs must be 1 or more")
     return arguments
+
+
+def _write(outcome: report.Report, command: str) -> None:
+    part = document.section(outcome, date=datetime.now(UTC).date().isoformat(), command=command)
+    page = _PAGE.read_text(encoding="utf-8") if _PAGE.exists() else ""
+    _PAGE.parent.mkdir(exist_ok=True)
+    _PAGE.write_text(document.rewritten(page, list(BENCHES), {outcome.bench: part}), encoding="utf-8")
 
 
 def main(line: Sequence[str]) -> int:
@@ -59,16 +67,14 @@ def main(line: Sequence[str]) -> int:
     for name in names:
         outcome = BENCHES[name](options)
         reports.append(outcome)
+        if arguments.write or arguments.name == "all":
+            # At once: a bench that fails an hour later costs no other its figures.
+            _write(outcome, " ".join(["python -m bench", *line]))
+            progress.print(f"wrote docs/{_PAGE.name}", style="dim")
         if arguments.json:
             print(report.as_json(outcome), flush=True)
         else:
             report.print_report(outcome, Console(width=None if sys.stdout.isatty() else _WIDTH))
-    if arguments.name == "all":
-        command = " ".join(["python -m bench", *line])
-        page = document.markdown(reports, date=datetime.now(UTC).date().isoformat(), command=command)
-        _PAGE.parent.mkdir(exist_ok=True)
-        _PAGE.write_text(page, encoding="utf-8")
-        progress.print(f"wrote docs/{_PAGE.name}", style="dim")
     return 1 if any(outcome.broken for outcome in reports) else 0
 
 

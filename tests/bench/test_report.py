@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench.document import markdown
+from bench.document import rewritten, section
 from bench.report import Report, as_json, cell, goals_of, met
 
 REPORT = Report(
@@ -64,14 +64,28 @@ def test_a_figure_that_is_no_number_is_refused_instead_of_printing_bad_json() ->
         as_json(Report(bench="stock", figures={"ratio": float("nan")}, goals={}, table=[]))
 
 
-def test_the_page_has_date_command_machine_rows_and_goals() -> None:
-    page = markdown([REPORT], date="2026-01-31", command="python -m bench all")
-    assert "Measured on 2026-01-31 with `python -m bench all`." in page
-    assert "- cores: 2" in page
-    assert "- a: the first" in page
-    assert "| contender | sold/s | left out |" in page
-    assert "| b |  | npm \\| node |" in page
-    assert "| absent | == 0 | not measured | no |" in page
+def test_a_part_of_the_page_has_date_command_machine_rows_and_goals() -> None:
+    part = section(REPORT, date="2026-01-31", command="python -m bench all")
+    assert part.startswith("## stock\n")
+    assert "Measured on 2026-01-31 with `python -m bench all`." in part
+    assert "- cores: 2" in part
+    assert "- a: the first" in part
+    assert "| contender | sold/s | left out |" in part
+    assert "| b |  | npm \\| node |" in part
+    assert "| absent | == 0 | not measured | no |" in part
+
+
+def test_a_bench_that_was_run_alone_replaces_its_own_part_of_the_page() -> None:
+    order = ["events", "stock", "till"]
+    page = rewritten("", order, {"till": "## till\n\nold till\n", "stock": "## stock\n\nold stock\n"})
+    page = rewritten(page, order, {"stock": "## stock\n\nnew stock\n"})
+    page = rewritten(page, order, {"events": "## events\n\nnew events\n"})
+    assert [line for line in page.splitlines() if line.startswith("## ")] == ["## events", "## stock", "## till"]
+    assert "new stock" in page
+    assert "old stock" not in page
+    assert "old till" in page
+    assert page == rewritten(page, order, {})
+    assert "till" not in rewritten(page, ["events", "stock"], {}), "of a bench that is no more nothing stays"
 
 
 @pytest.mark.parametrize(
