@@ -24,7 +24,7 @@ class Plan:
 
 
 _FULL = Plan(budget=60.0, sound=60.0)
-_QUICK = Plan(budget=15.0, sound=3.0)
+_QUICK = Plan(budget=12.0, sound=3.0)
 _FIRST_SEED = 1
 
 

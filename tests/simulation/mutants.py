@@ -115,6 +115,7 @@ MUTANTS = {
                 ),
             ),
             (truth.STOPPED, truth.NOT_STOPPED),
+            seed=12,
         ),
         Mutant(
             "fail_open_breaker",
@@ -127,6 +128,7 @@ MUTANTS = {
                 ),
             ),
             (truth.FAILS_SAFE,),
+            seed=11,
         ),
         Mutant(
             "published_before_commit",

@@ -20,6 +20,7 @@ MUTANTS_OF_PARTS = (
             ),
         ),
         (truth.STOPPED, truth.NOT_STOPPED),
+        seed=25,
     ),
     Mutant(
         "thaw_skips_a_stage",
@@ -32,6 +33,7 @@ MUTANTS_OF_PARTS = (
             ),
         ),
         (truth.STOPPED,),
+        seed=33,
     ),
     Mutant(
         "one_person_confirms_twice",
@@ -44,6 +46,7 @@ MUTANTS_OF_PARTS = (
             ),
         ),
         (truth.TWO_PEOPLE, truth.STOPPED),
+        seed=11,
     ),
     Mutant(
         "lease_renewed_after_it_ran_out",
@@ -56,6 +59,7 @@ MUTANTS_OF_PARTS = (
             ),
         ),
         (truth.ONE_BELIEVES, truth.FENCED),
+        seed=11,
     ),
     Mutant(
         "lease_counted_from_the_answer",
@@ -73,6 +77,7 @@ MUTANTS_OF_PARTS = (
             ),
         ),
         (truth.ONE_BELIEVES,),
+        seed=11,
     ),
     Mutant(
         "late_holder_writes",
@@ -85,6 +90,7 @@ MUTANTS_OF_PARTS = (
             ),
         ),
         (truth.FENCED,),
+        seed=6,
     ),
     Mutant(
         "marked_before_the_effect",
@@ -97,6 +103,7 @@ MUTANTS_OF_PARTS = (
             ),
         ),
         (truth.FOLLOWED,),
+        seed=9,
     ),
     Mutant(
         "leader_without_followers",
@@ -109,6 +116,7 @@ MUTANTS_OF_PARTS = (
             ),
         ),
         (truth.FOLLOWED,),
+        seed=33,
     ),
     Mutant(
         "effect_without_receipt",
@@ -121,6 +129,7 @@ MUTANTS_OF_PARTS = (
             ),
         ),
         (truth.FOLLOWED,),
+        seed=9,
     ),
     Mutant(
         "sent_before_it_is_written",
@@ -133,5 +142,6 @@ MUTANTS_OF_PARTS = (
             ),
         ),
         (truth.READ_FIRST,),
+        seed=31,
     ),
 )

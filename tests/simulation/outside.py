@@ -31,7 +31,8 @@ VAULT = Vault(base64.urlsafe_b64encode(bytes(64)).decode())
 CAMPAIGNS = ("C-1", "C-2")
 RESUMING = {"safety", "ledger", "sales", "stock"}
 """What a resume counts as: a stop of any of these forbids it, wherever."""
-SURE_SECONDS = breakers.OPEN_SECONDS - 2 * MOST_SKEW_SECONDS
+SURE_SECONDS = breakers.OPEN_SECONDS / 2
+"""An open breaker counts from when the transaction began that opened it, which may have waited since, and by its own clock."""
 LONGEST_SLOWNESS = 1.5
 BREAKER_LOST = 0.3
 """How often just before an order, in calm runs too."""

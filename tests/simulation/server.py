@@ -9,6 +9,7 @@ What this cannot show is in docs/simulation.md.
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -179,6 +180,7 @@ class SimulatedServer:
         self.engine = _engine(path, self.now)
         self.sessions: dict[int, Session] = {}
         self.sessions_opened = 0
+        self._opened: list[Session] = []
         self.on_commit: list[Callable[[Session], None]] = []
         self.listeners: list[tuple[Any, Callable[[], object]]] = []
         self.publish: Callable[[Sequence[Any]], None] = lambda _: None
@@ -192,6 +194,7 @@ class SimulatedServer:
     def open(self) -> Session:
         """A new session of the process that asks."""
         session = Session(self, ACTOR.get())
+        self._opened.append(session)
         self.sessions[session.number] = session
         return session
 
@@ -241,6 +244,13 @@ class SimulatedServer:
         session.alive = False
         self.sessions.pop(session.number, None)
         self._late.append(self.loop.outside(arrive()))
+
+    def end(self) -> None:
+        """Closes every connection there ever was. Those whose owners are gone nobody else does."""
+        for session in self._opened:
+            with contextlib.suppress(Exception):
+                session.connection.close()
+        self.engine.dispose()
 
     def lose_process(self, actor: Any) -> None:
         """The server notices that a process is gone."""

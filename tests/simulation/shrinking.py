@@ -66,5 +66,6 @@ def _by_kind(taken: Sequence[Name]) -> list[list[Name]]:
 
 
 def _in_portions(taken: Sequence[Name], size: int) -> Iterator[list[Name]]:
-    for at in range(0, len(taken), size):
-        yield list(taken[at : at + size])
+    """The last first: what comes before a decision does not change when it is left out."""
+    for end in range(len(taken), 0, -size):
+        yield list(taken[max(end - size, 0) : end])

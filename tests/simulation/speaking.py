@@ -63,9 +63,9 @@ class SimulatedDialect(SQLiteDialect):
         wanted = run_on_sqlite(connection, of_keys, arguments)
         waited = session.lock_rows(table.name, wanted)
         rows = run_on_sqlite(connection, sql, arguments)
-        if not waited:
+        if not waited and len(wanted) < 2:
             return rows
-        # Who waited sees the rows as they are by then, and none that came meanwhile.
+        # Who waited sees the rows as they are by then, and none that came while one was locked after the other.
         mine = set(wanted)
         now = run_on_sqlite(connection, of_keys, arguments)
         return [row for key, row in zip(now, rows, strict=True) if key in mine]
@@ -181,10 +181,14 @@ def listen(engine: Engine) -> None:
 
 
 def _lock_rows(session: Session, statement: Select[Any], table: Table, context: Any) -> None:
-    """Locks what the statement finds. Who waited looks again: rows that have come meanwhile are locked too, where PostgreSQL
-    would leave them out."""
-    while session.lock_rows(table.name, _keys_of(session, statement, table, context)):
-        pass
+    """Locks what the statement finds. It sees what has come while others went on, where PostgreSQL would leave that out; so
+    these rows are locked too."""
+    locked: set[Any] = set()
+    while new := [key for key in _keys_of(session, statement, table, context) if key not in locked]:
+        waited = session.lock_rows(table.name, new)
+        locked.update(new)
+        if not waited and len(new) < 2:
+            return
 
 
 def _lock_free_rows(session: Session, statement: Select[Any], table: Table, context: Any) -> set[Any]:

@@ -387,6 +387,6 @@ class World:
             machine.dead = True
         self.loop.abandon()
         self.truth.close()
-        self.server.engine.dispose()
+        self.server.end()
         for path in self.path.parent.glob(f"{self.path.stem}.*"):
             path.unlink()
