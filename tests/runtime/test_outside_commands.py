@@ -61,6 +61,7 @@ async def test_a_trial_of_the_alerts_says_where_it_arrived(tmp_path: Path) -> No
         assert len(posted(peer)) == 2
 
 
+@pytest.mark.slow
 async def test_a_trial_that_does_not_arrive_everywhere_is_found(tmp_path: Path) -> None:
     code, output = await tried(tmp_path, "--json")
     assert (code, json.loads(output)["destinations"]) == (Exit.FOUND, [])

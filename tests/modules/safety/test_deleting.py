@@ -89,13 +89,16 @@ async def test_a_connection_is_deleted_with_its_secrets_once_it_has_no_campaigns
     assert refused.value.code == "connection_not_found"
 
 
-async def test_a_connection_with_an_order_of_a_campaign_that_moved_away_stays(store: Store) -> None:
+async def test_a_connection_whose_last_campaign_moved_away_with_its_orders_can_be_deleted(store: Store) -> None:
     old, new = await a_connection(store, name="Old"), await a_connection(store, name="New")
     campaign = await a_campaign(store, old, external_id="C-1")
     await actions.pause_campaigns(store.ctx, products=None, reason="x", cause="r", key=None)
     moved = actions.SAVE_CAMPAIGN.body_type(campaign.id, new.id, "C-1", "Moved", 1, "ARS", ())
     await actions.save_campaign(store.ctx, moved)
-    assert await refusal_of(actions.delete_connection(store.ctx, old.id)) == "orders_under_way"
+    await actions.delete_connection(store.ctx, old.id)
+    (order,) = await actions.list_unconfirmed(store.ctx)
+    assert order.connection_id == new.id
+    assert await refusal_of(actions.delete_connection(store.ctx, new.id)) == "connection_in_use"
 
 
 class Channel:

@@ -211,7 +211,7 @@ async def save_campaign(ctx: Ctx, campaign: SaveCampaign, key: str | None = None
 
 async def delete_connection(ctx: Ctx, connection_id: str, key: str | None = None) -> Deleted:
     """Deletes an account and its secrets for good; what was ordered on it stays in the history. Raises `not_found`, `conflict`
-    (`connection_in_use` while it has campaigns, `orders_under_way`)."""
+    (`connection_in_use` while it has campaigns)."""
     ctx.require(MANAGE)
     if not is_id(connection_id):
         raise not_found("connection", connection_id)

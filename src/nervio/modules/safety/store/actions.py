@@ -75,12 +75,6 @@ def lock_open_of(connection: TenantConnection, dialect: Dialect, campaign_ids: S
     return [_open_action(row) for row in connection.execute(dialect.lock(statement, ad_actions))]
 
 
-def has_open_on(connection: TenantConnection, connection_id: str) -> bool:
-    """Whether an order is under way on a connection."""
-    open_there = (_A.tenant_id == connection.tenant_id, _A.connection_id == connection_id, _A.settled_at.is_(None))
-    return connection.execute(select(_A.id).where(*open_there).limit(1)).first() is not None
-
-
 def lock_due(
     connection: TenantConnection, dialect: Dialect, now: Instant, limit: int, *, resumes: bool
 ) -> list[OpenAction]:

@@ -20,8 +20,6 @@ def _delete_connection(batch: Batch, command: Command[Delete, Deleted]) -> Delet
         raise not_found("connection", connection_id)
     if campaigns.has_campaigns(connection, connection_id):
         raise conflict("connection_in_use", f"The connection {name!r} has campaigns; delete those first.")
-    if actions.has_open_on(connection, connection_id):
-        raise _under_way(name)
     campaigns.delete_connection(connection, connection_id, name, batch.now)
     return _journalled(batch, command, "connection_deleted", name)
 
