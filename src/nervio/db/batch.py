@@ -23,7 +23,7 @@ from nervio.kernel.ids import new_id, new_ids
 from nervio.kernel.time import Instant, to_datetime
 from nervio.ports.lock import Fence
 
-LOCK_ORDER = ("identity", "catalog", "ticket", "hold", "level", "queue", "ledger")
+LOCK_ORDER = ("identity", "catalog", "ticket", "hold", "level", "queue", "usage", "ledger")
 """Books open, and so lock their rows, in this order and flush in it; inside a book rows are locked sorted by key."""
 
 
@@ -32,6 +32,7 @@ class Lane(StrEnum):
 
     TILL = "till"
     BULK = "bulk"
+    FLEET = "fleet"
     JOBS = "jobs"
 
 
@@ -66,6 +67,9 @@ PASSES_THE_FENCE = frozenset(
         "safety.record_deed",
         "safety.change_rule",
         "safety.finish_drill",
+        # What was paid for is not to be lost, and work that nobody wants any more may always end. A stop is about beginning.
+        "fleet.record_attempts",
+        "fleet.recover",
         "identity.bootstrap",
         "identity.log_in",
         "identity.log_out",
@@ -86,6 +90,7 @@ BOOKKEEPING = frozenset(
         "prune",
         "throttle",
         "count_requests",
+        "worker_states",
     }
 )
 """Transactions of the layer's own mechanics, which write no new facts and so pass the fence as well (`prune` alone looks
@@ -114,6 +119,8 @@ class Operation(Generic[B, R]):
     direct: bool = False
     touches: tuple[str, ...] = ()
     """Other modules whose books it writes: a halt of one of them stops it as well."""
+    enqueues: str = ""
+    """The queue in which it may leave work to be done: whoever works that off is woken."""
 
     def __post_init__(self) -> None:
         assert (self.effect is Effect.CONTROL) == (self.name in PASSES_THE_FENCE), self.name

@@ -8,7 +8,7 @@ operations move rows through the batch's `QueueBook`; which rows to move is foun
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cache
 from typing import Any
@@ -117,6 +117,7 @@ class Due:
     tenant_id: str
     id: str
     kind: str
+    model: str
     priority: int
     size: int
     created_at: Instant
@@ -137,10 +138,17 @@ def list_waiting_tenants(connection: Connection, queue: str) -> list[str]:
 
 
 def list_due(
-    connection: Connection, queue: str, tenant_id: str, kinds: Sequence[str], now: Instant, priority: int, limit: int
+    connection: Connection,
+    queue: str,
+    tenant_id: str,
+    served: Mapping[str, Collection[str]],
+    now: Instant,
+    priority: int,
+    limit: int,
 ) -> list[Due]:
-    """A tenant's work of one priority that may be claimed now, the longest due first."""
-    columns = (_Q.tenant_id, _Q.id, _Q.kind, _Q.priority, _Q.size, _Q.created_at, _Q.run_at, _Q.deadline_at)
+    """A tenant's work of one priority that may be claimed now, the longest due first. `served`: the kinds that somebody does,
+    each with the models it is done with; work that asks for another would keep what can be done from being found."""
+    columns = (_Q.tenant_id, _Q.id, _Q.kind, _Q.model, _Q.priority, _Q.size, _Q.created_at, _Q.run_at, _Q.deadline_at)
     statement = (
         select(*columns)
         .where(
@@ -149,7 +157,7 @@ def list_due(
             _Q.state == State.WAITING.value,
             _Q.priority == priority,
             _Q.run_at <= now,
-            _Q.kind.in_(kinds),
+            or_(*(and_(_Q.kind == kind, _Q.model.in_(["", *sorted(served[kind])])) for kind in sorted(served))),
         )
         .order_by(_Q.run_at, _Q.id)
         .limit(limit)
@@ -183,6 +191,14 @@ def list_orphans(connection: Connection, queue: str, now: Instant, limit: int) -
         .limit(limit)
     )
     return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+
+
+def list_owned(connection: Connection, queue: str, owner: str) -> dict[WorkKey, int]:
+    """Work that an owner has: its key → the token of the claim."""
+    statement = select(_Q.tenant_id, _Q.id, _Q.token).where(
+        _Q.queue == queue, _Q.state == State.RUNNING.value, _Q.owner == owner
+    )
+    return {(row[0], row[1]): row[2] for row in connection.execute(statement)}
 
 
 def count_running(connection: Connection, queue: str) -> dict[str, int]:

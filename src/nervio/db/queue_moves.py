@@ -63,6 +63,7 @@ LONGEST_ERROR = 2_000
 class Work:
     """A row of the queue. Only the moves below change it, and each keeps it true to `TRANSITIONS`.
 
+    `model` is what whoever does it must have, empty where anybody of the kind will do.
     `token` grows with every claim: who comes back with an older one is late, and nothing of what it brings is taken.
     `attempts` counts claims that were not parked. `owner` names the process that claimed it, `worker` whom it gave it to.
     """
@@ -71,6 +72,7 @@ class Work:
     id: str
     queue: str
     kind: str
+    model: str
     priority: int
     state: State
     run_at: Instant

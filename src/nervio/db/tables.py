@@ -218,6 +218,7 @@ queue_items = Table(
     Column("id", Id, nullable=False),
     Column("queue", Text, nullable=False),
     Column("kind", Text, nullable=False),
+    Column("model", Text, nullable=False, server_default="", comment="what whoever does it must have; empty: nothing"),
     Column("priority", SmallInteger, nullable=False, comment="0 is the most urgent"),
     Column("state", Text, nullable=False),
     Column("run_at", InstantColumn, nullable=False, comment="not to be tried before"),

@@ -43,6 +43,8 @@ class RingingDatabase:
         self.committed = Bell()
         self.numbered = Bell()
         """Rings when there may be new positions to follow: after a commit that numbers itself, or by the sequencer."""
+        self.queued = Bell()
+        """Rings when a command that may leave work in a queue has committed."""
         self._on_stop: Callable[[], None] = lambda: None
 
     async def read(self, query: Callable[[Connection], T]) -> T:
@@ -57,11 +59,15 @@ class RingingDatabase:
     async def submit(self, command: Command[B, R]) -> R:
         reply = await self._database.submit(command)
         self._ring()
+        if command.operation.enqueues:
+            self.queued.ring()
         return reply
 
     async def submit_all(self, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
         outcomes = await self._database.submit_all(commands)
         self._ring()
+        if any(command.operation.enqueues for command in commands):
+            self.queued.ring()
         return outcomes
 
     async def run_exclusive(self, command: Command[B, R]) -> R | PendingStop:

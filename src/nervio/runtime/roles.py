@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from nervio.db.context import Ctx
 from nervio.kernel.errors import invalid
 from nervio.kernel.ids import NIL
+from nervio.modules.fleet.api import Dispatcher
 from nervio.ports.bus import Bus
 from nervio.ports.clock import Clock
 from nervio.runtime import handlers
@@ -53,6 +54,7 @@ class Program(Protocol):
     @property
     def settings(self) -> Settings: ...
     def system_ctx(self, tenant_id: str = NIL) -> Ctx: ...
+    def make_dispatcher(self) -> Dispatcher: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,16 @@ def _handlers(program: Program, stopping: asyncio.Event) -> list[Work]:
     return [partial(handlers.run, Handlers(program.handlers, around), wake, stopping)]
 
 
+def _gateway(program: Program, stopping: asyncio.Event) -> list[Work]:
+    bell = program.database.queued.listener()
+
+    async def work() -> None:
+        # Begun again with new transports: what one remembers of its workers ended with it.
+        await program.make_dispatcher().run(stopping, bell)
+
+    return [work]
+
+
 def _periodics_of(role: str) -> Callable[[Program, asyncio.Event], list[Work]]:
     def run(program: Program, stopping: asyncio.Event) -> list[Work]:
         return [
@@ -135,6 +147,7 @@ ROLES: Mapping[str, Role] = {
     "handlers": Role("does what modules do about events (over Redis or NATS any number may run)", _handlers),
     "sealer": Role("seals the journal (one leads)", _periodics_of("sealer")),
     "scheduler": Role("sweeps and folds on time (one leads)", _periodics_of("scheduler")),
+    "gateway": Role("hands AI work to workers and takes their results (any number may run)", _gateway),
     "jobs": Role("works off background jobs", _periodics_of("jobs")),
 }
 """Every role, what it is for and what it runs."""

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInf
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from nervio.db.vault import Vault
+from nervio.modules.fleet.settings import FleetSettings
 from nervio.modules.identity.settings import IdentitySettings
 from nervio.modules.safety.settings import ActionSettings, SafetySettings
 from nervio.modules.stock.settings import StockSettings
@@ -207,6 +208,7 @@ class Settings(BaseSettings):
     stock: StockSettings = _group(StockSettings)
     safety: SafetySettings = _group(SafetySettings)
     actions: ActionSettings = _group(ActionSettings)
+    fleet: FleetSettings = _group(FleetSettings)
     backup: BackupSettings = _group(BackupSettings)
     retention: RetentionSettings = _group(RetentionSettings)
     events: EventsSettings = _group(EventsSettings)

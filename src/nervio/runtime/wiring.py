@@ -26,6 +26,7 @@ from nervio.db.database import Database
 from nervio.db.pruning import Pruner
 from nervio.db.vault import Vault
 from nervio.kernel.ids import NIL, new_id
+from nervio.modules.fleet import api as fleet
 from nervio.modules.identity import api as identity
 from nervio.modules.identity.contracts import FirstLogin, Tenant
 from nervio.modules.ledger import api as ledger
@@ -47,6 +48,7 @@ from nervio.runtime.commits import RingingDatabase
 from nervio.runtime.daily_backup import CHECK_SECONDS, DailyBackup
 from nervio.runtime.databases import DATABASES, ClosedDatabase, file_of, open_database
 from nervio.runtime.error_rate import CountsWriter, ErrorRate
+from nervio.runtime.fleet import make_transports
 from nervio.runtime.halting import MIRROR_SECONDS, HaltMirror
 from nervio.runtime.http.metrics import count_requests
 from nervio.runtime.lock import DirectoryLock
@@ -249,6 +251,17 @@ class App:
     def system_ctx(self, tenant_id: str = NIL, lane: Lane = Lane.JOBS) -> Ctx:
         """A context in which the program itself acts, for a tenant or for the installation."""
         return Ctx(tenant_id, SYSTEM_ACTOR, self.database, self.clock, None, lane)
+
+    def make_dispatcher(self) -> fleet.Dispatcher:
+        """What hands out AI work in this process, with its transports to workers; not started."""
+        settings = self.settings.fleet
+        return fleet.Dispatcher(
+            self.system_ctx(),
+            self.process_id,
+            make_transports(settings, self.process_id),
+            settings,
+            self.halt_watch.find_blocking_effect,
+        )
 
     async def first_tenant(self) -> Tenant | None:
         """The shop that was there first; None in an empty installation."""

@@ -1,0 +1,1 @@
+"""Ways to reach workers: in this process (`local`)."""

@@ -1,0 +1,240 @@
+"""What others ask of the fleet: tasks, workers, what was used. The dispatcher is started by the program itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from nervio.db.batch import Command
+from nervio.db.context import Ctx
+from nervio.db.execution import Outcome
+from nervio.db.queue_moves import ENDED
+from nervio.db.tenancy import TenantConnection
+from nervio.kernel.errors import NervioError, not_found
+from nervio.kernel.ids import is_id
+from nervio.kernel.time import SECOND, Instant
+from nervio.modules.fleet.contracts import (
+    Attempt,
+    Prediction,
+    Priority,
+    Statistics,
+    SubmitTask,
+    Task,
+    TaskQueued,
+    TaskState,
+    Usage,
+    WorkerRecord,
+    WorkerStatus,
+)
+from nervio.modules.fleet.domain.prediction import Speed
+from nervio.modules.fleet.domain.tasks import check_task
+from nervio.modules.fleet.metrics import SUBMITTED, label_of
+from nervio.modules.fleet.store import tasks as store
+from nervio.modules.fleet.store import usage, workers
+from nervio.modules.fleet.usecases.dispatching import Dispatcher
+from nervio.modules.fleet.usecases.submitting import CANCEL, RETRY, SUBMIT, TaskMoved, TaskNamed
+
+READ = "fleet.read"
+SUBMIT_TASKS = "fleet.submit"
+LONGEST_PAGE = 500
+
+FIRST_LOOK_SECONDS = 0.01
+LONGEST_LOOK_SECONDS = 0.25
+"""How often somebody who waits for a task looks at it: soon at first, then less and less often."""
+
+WINDOW_SECONDS = 3600
+MOST_MEASURED = 1000
+ALL_DAYS = ("0000-01-01", "9999-12-31")
+
+
+def submit_command(ctx: Ctx, task: SubmitTask, key: str | None) -> Command[SubmitTask, TaskQueued]:
+    """A checked command for one task. Raises `invalid` naming the field."""
+    ctx.require(SUBMIT_TASKS)
+    return ctx.command(SUBMIT, check_task(task, ctx.clock.now()), key)
+
+
+async def submit_tasks(
+    ctx: Ctx, tasks: Sequence[tuple[SubmitTask, str | None]]
+) -> list[TaskQueued | BaseException]:
+    """Queues many tasks (task, idempotency key), each with its own verdict, in order. What is queued survives everything."""
+    ctx.require(SUBMIT_TASKS)
+    answers: list[Outcome] = []
+    commands = []
+    for task, key in tasks:
+        try:
+            commands.append(submit_command(ctx, task, key))
+            answers.append(None)
+        except NervioError as refusal:
+            answers.append(refusal)
+    outcomes = iter(await ctx.submit_all(commands))
+    settled = [next(outcomes) if answer is None else answer for answer in answers]
+    for (task, _), outcome in zip(tasks, settled, strict=True):
+        if not isinstance(outcome, BaseException):
+            SUBMITTED.labels(label_of(task.kind)).inc()
+    return settled  # type: ignore[return-value]
+
+
+async def submit_task(ctx: Ctx, task: SubmitTask, key: str | None = None) -> TaskQueued:
+    """Queues one task. Raises `invalid`, `halted`, `too_many`."""
+    (outcome,) = await submit_tasks(ctx, [(task, key)])
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+async def cancel_task(ctx: Ctx, task_id: str, key: str | None = None) -> TaskMoved:
+    """Ends a task that nobody wants any more; its worker is told, and a result that still comes is late. Passes a stop of the
+    level `reduce_only`. Raises `not_found`, `conflict` (`work_state`) where it has ended."""
+    ctx.require(SUBMIT_TASKS)
+    return await ctx.submit(CANCEL, TaskNamed(_named(task_id)), key)
+
+
+async def retry_task(ctx: Ctx, task_id: str, key: str | None = None) -> TaskMoved:
+    """Queues a task again that failed or was cancelled, with all its attempts. Raises `not_found`, `conflict` (`work_state`)."""
+    ctx.require(SUBMIT_TASKS)
+    return await ctx.submit(RETRY, TaskNamed(_named(task_id)), key)
+
+
+async def list_tasks(
+    ctx: Ctx,
+    *,
+    state: TaskState | None = None,
+    kind: str | None = None,
+    before: tuple[Instant, str] | None = None,
+    limit: int = 50,
+) -> list[Task]:
+    """Tasks, the newest first; `before` is (created_at, id) of the last one seen."""
+    ctx.require(READ)
+    most = min(limit, LONGEST_PAGE + 1)
+    wanted = None if state is None else state.value
+    rows = await ctx.read(lambda c: store.list_tasks(c, state=wanted, kind=kind, before=before, limit=most))
+    return [_task(row) for row in rows]
+
+
+async def get_task(ctx: Ctx, task_id: str) -> tuple[Task, list[Attempt]]:
+    """A task and its attempts that have ended. Raises `not_found`."""
+    ctx.require(READ)
+    wanted = _named(task_id)
+
+    def query(connection: TenantConnection) -> tuple[Any, list[Attempt]]:
+        return store.find_task(connection, wanted), store.list_attempts(connection, wanted)
+
+    row, attempts = await ctx.read(query)
+    if row is None:
+        raise not_found("task", task_id)
+    return _task(row), attempts
+
+
+async def wait_for_task(ctx: Ctx, task_id: str, seconds: float) -> tuple[Task, list[Attempt]]:
+    """The task as soon as it has ended, or as it is after so many seconds. Raises `not_found`."""
+    ctx.require(READ)
+    wanted, until, pause = _named(task_id), ctx.clock.monotonic() + seconds, FIRST_LOOK_SECONDS
+    while True:
+        state = await ctx.read(lambda c: store.find_state(c, wanted))
+        left = until - ctx.clock.monotonic()
+        if state is None or state in ENDED or left <= 0:
+            return await get_task(ctx, task_id)
+        await asyncio.sleep(min(pause, left))
+        pause = min(1.5 * pause, LONGEST_LOOK_SECONDS)
+
+
+async def list_workers(ctx: Ctx) -> list[WorkerRecord]:
+    """All workers of the installation, which serve every tenant, as they were written down in the last seconds."""
+    ctx.require(READ)
+    return await ctx.database.read(workers.list_workers)
+
+
+async def list_predictions(ctx: Ctx) -> list[Prediction]:
+    """What has been learnt of how long kinds of tasks take, with how far off predictions usually are."""
+    ctx.require(READ)
+    learnt = await ctx.database.read(workers.read_speeds)
+    speeds = [(key, Speed(**values)) for key, values in learnt]
+    return [Prediction(*key, one.samples, one.predict(one.size), one.error) for key, one in speeds]
+
+
+async def read_usage(ctx: Ctx, since: str, until: str) -> list[Usage]:
+    """What the tenant used per kind over days (in UTC, both included)."""
+    ctx.require(READ)
+    return await ctx.read(lambda c: usage.read_usage(c, since, until))
+
+
+async def get_statistics(ctx: Ctx) -> Statistics:
+    """How the fleet does for the tenant."""
+    ctx.require(READ)
+    now = ctx.clock.now()
+
+    def query(connection: TenantConnection) -> Statistics:
+        sums = usage.read_usage(connection, *ALL_DAYS)
+        done = store.list_done_since(connection, now - WINDOW_SECONDS * SECOND, MOST_MEASURED)
+        taken = sorted((ended - submitted) / SECOND for submitted, ended in done)
+        errors, tries = sum(one.attempts_failed for one in sums), sum(one.done + one.attempts_failed for one in sums)
+        return Statistics(
+            total_tasks=sum(one.submitted for one in sums),
+            queue_length=store.count_waiting(connection),
+            average_seconds=sum(taken) / len(taken) if taken else 0.0,
+            p95_seconds=_percentile(taken, 0.95),
+            p99_seconds=_percentile(taken, 0.99),
+            throughput=store.count_done_since(connection, now - 60 * SECOND),
+            total_errors=errors,
+            error_rate=errors / tries if tries else 0.0,
+            last_error=store.find_last_error(connection) if errors else None,
+        )
+
+    return await ctx.read(query)
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile; 0 of nothing."""
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
+
+
+def _named(task_id: str) -> str:
+    if not is_id(task_id):
+        raise not_found("task", task_id)
+    return task_id
+
+
+def _task(row: Any) -> Task:
+    return Task(
+        id=row.id,
+        kind=row.kind,
+        model=row.model,
+        priority=Priority(row.priority),
+        state=TaskState(row.state),
+        payload=json.loads(row.payload),
+        size=row.size,
+        attempts=row.attempts,
+        most_attempts=row.most_attempts,
+        worker=row.worker,
+        result=None if row.result is None else json.loads(row.result),
+        usage=None if row.usage is None else json.loads(row.usage),
+        error=row.error,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        run_at=row.run_at,
+        deadline_at=row.deadline_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )
+
+
+__all__ = [
+    "READ",
+    "SUBMIT_TASKS",
+    "Dispatcher",
+    "WorkerStatus",
+    "cancel_task",
+    "get_statistics",
+    "get_task",
+    "list_predictions",
+    "list_tasks",
+    "list_workers",
+    "read_usage",
+    "retry_task",
+    "submit_command",
+    "submit_task",
+    "submit_tasks",
+    "wait_for_task",
+]

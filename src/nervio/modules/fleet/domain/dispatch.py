@@ -1,0 +1,153 @@
+"""Who is next, and who does it: pure choices over what waits and what workers can take.
+
+Between tenants: start-time fair queueing (Goyal, Vin and Cheng, 1996), each tenant charged with the seconds that its tasks are
+predicted to take. Within a tenant: the longest wait, weighted by priority. Between workers: the earliest predicted finish,
+where a task may be left waiting for a fast worker that is about to be free rather than be given to a slow one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nervio.kernel.time import SECOND, Instant
+from nervio.modules.fleet.contracts import Priority
+
+AGEING: Mapping[int, float] = {Priority.HIGH: 16.0, Priority.NORMAL: 4.0, Priority.LOW: 1.0}
+"""How fast a wait of each priority grows. A low task that has waited sixteen times as long as a high one goes first."""
+HEAD_START_SECONDS = 1.0
+"""What every wait is longer by, so that among tasks that have just come the urgent go first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A task that waits and may be claimed now."""
+
+    tenant_id: str
+    id: str
+    kind: str
+    model: str
+    priority: int
+    size: int
+    run_at: Instant
+
+
+@dataclass(slots=True)
+class Capacity:
+    """What a worker can take. `free_at` holds, a slot each, the seconds from now until it is likely to be free."""
+
+    worker_id: str
+    kinds: frozenset[str]
+    models: frozenset[str]
+    free: int
+    free_at: list[float] = field(default_factory=list)
+
+    def can_do(self, kind: str, model: str) -> bool:
+        """Whether the worker does such tasks."""
+        return kind in self.kinds and (not model or model in self.models)
+
+    def take(self, seconds: float) -> None:
+        """Accounts for one more task on the slot that is free first."""
+        heapq.heapreplace(self.free_at, self.free_at[0] + seconds)
+
+
+def slots_free_at(slots: int, held: Iterable[tuple[float, float]]) -> list[float]:
+    """Seconds until each slot is free, as a heap, for (predicted, elapsed) seconds of the tasks that a worker holds, the oldest
+    first. A task that runs over its time is expected to go on as long as it has run over: a worker that hangs must not
+    look as if it were about to be free for ever."""
+    free_at = [0.0] * max(slots, 1)
+    for predicted, elapsed in held:
+        heapq.heapreplace(free_at, free_at[0] + abs(predicted - elapsed))
+    return free_at
+
+
+class Turns:
+    """Whose turn it is among tenants. Keeps no more than a number for each that has had work lately."""
+
+    MOST_REMEMBERED = 10_000
+
+    def __init__(self) -> None:
+        self._tags: dict[str, float] = {}
+        self._now = 0.0
+
+    def tag(self, tenant_id: str) -> float:
+        """The virtual time at which the tenant's next task would start; the lowest is next. Who had nothing waiting for a
+        while begins at the present and does not make up for it."""
+        return max(self._tags.get(tenant_id, 0.0), self._now)
+
+    def charge(self, tenant_id: str, seconds: float, share: float = 1.0) -> None:
+        """Accounts for a task of the tenant that was given out."""
+        start = self.tag(tenant_id)
+        self._now = max(self._now, start)
+        self._tags[tenant_id] = start + seconds / share
+        if len(self._tags) > self.MOST_REMEMBERED:
+            self._tags = {tenant: tag for tenant, tag in self._tags.items() if tag > self._now}
+
+
+Predict = Callable[[str, str, str, float], float]
+"""(kind, model, worker, size) → seconds."""
+
+
+def choose(
+    candidates: Mapping[str, Mapping[int, Sequence[Candidate]]],
+    capacities: Sequence[Capacity],
+    turns: Turns,
+    predict: Predict,
+    now: Instant,
+) -> list[tuple[Candidate, str]]:
+    """Which tasks to give to which workers now: (task, worker id), in the order of their turns.
+
+    `candidates`: tenant → priority → tasks, the longest waiting first. The capacities and turns are changed.
+    """
+    waiting = {
+        tenant: {priority: deque(tasks) for priority, tasks in of_tenant.items() if tasks}
+        for tenant, of_tenant in candidates.items()
+    }
+    heap = [(turns.tag(tenant), tenant) for tenant, of_tenant in sorted(waiting.items()) if of_tenant]
+    heapq.heapify(heap)
+    room = sum(capacity.free for capacity in capacities)
+    chosen: list[tuple[Candidate, str]] = []
+    while heap and room:
+        _, tenant = heapq.heappop(heap)
+        of_tenant = waiting[tenant]
+        task = _take_next(of_tenant, now)
+        found = _find_worker(task, capacities, predict)
+        if found is not None:
+            capacity, seconds = found
+            capacity.take(seconds)
+            if capacity.free:
+                capacity.free -= 1
+                room -= 1
+                chosen.append((task, capacity.worker_id))
+                turns.charge(tenant, seconds)
+        if of_tenant:
+            heapq.heappush(heap, (turns.tag(tenant), tenant))
+    return chosen
+
+
+def _take_next(of_tenant: dict[int, deque[Candidate]], now: Instant) -> Candidate:
+    def weight(priority: int) -> float:
+        waited = (now - of_tenant[priority][0].run_at) / SECOND
+        return (max(waited, 0.0) + HEAD_START_SECONDS) * AGEING[priority]
+
+    priority = max(sorted(of_tenant), key=weight)
+    task = of_tenant[priority].popleft()
+    if not of_tenant[priority]:
+        del of_tenant[priority]
+    return task
+
+
+def _find_worker(task: Candidate, capacities: Sequence[Capacity], predict: Predict) -> tuple[Capacity, float] | None:
+    """The worker that is likely to be done with it first, whether it has room or not; None where no worker does such tasks."""
+    best: tuple[float, bool, str] | None = None
+    found = None
+    for capacity in capacities:
+        if not capacity.can_do(task.kind, task.model):
+            continue
+        seconds = predict(task.kind, task.model, capacity.worker_id, task.size)
+        rank = (capacity.free_at[0] + seconds, not capacity.free, capacity.worker_id)
+        if best is None or rank < best:
+            best, found = rank, (capacity, seconds)
+    return found

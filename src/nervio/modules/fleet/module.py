@@ -1,0 +1,18 @@
+"""The fleet's manifest."""
+
+from __future__ import annotations
+
+from nervio.modules.fleet.api import READ, SUBMIT_TASKS
+from nervio.modules.fleet.routes import router
+from nervio.modules.fleet.settings import FleetSettings
+from nervio.web.manifest import Manifest
+
+MANIFEST = Manifest(
+    name="fleet",
+    routers=(router,),
+    settings=FleetSettings,
+    permissions={
+        READ: frozenset({"superadmin", "admin", "negocio", "ml_service"}),
+        SUBMIT_TASKS: frozenset({"admin", "negocio", "ml_service"}),
+    },
+)

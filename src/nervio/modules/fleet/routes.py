@@ -1,0 +1,199 @@
+"""Tasks, workers and statistics over HTTP."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+
+from nervio.kernel.errors import Kind, NervioError
+from nervio.kernel.time import parse_date
+from nervio.modules.fleet import api
+from nervio.modules.fleet.schemas import (
+    MovedReply,
+    PredictionReply,
+    QueuedReply,
+    StatisticsReply,
+    TaskBody,
+    TaskQuery,
+    TaskReply,
+    TasksBody,
+    TasksReply,
+    TaskVerdict,
+    TaskWithAttempts,
+    UsageReply,
+    UsagesReply,
+    WorkerReply,
+    WorkersReply,
+)
+from nervio.web.access import needs
+from nervio.web.lists import page_of, position_of
+from nervio.web.pages import Page
+from nervio.web.problems import problem_of, refusals
+from nervio.web.request import CurrentCtx, IdempotencyKey
+from nervio.web.values import ID_PATTERN, Day
+
+router = APIRouter(prefix="/api", tags=["fleet"])
+
+TaskId = Annotated[str, Path(pattern=ID_PATTERN)]
+LONGEST_WAIT_SECONDS = 60.0
+
+_MOVES = refusals(Kind.NOT_FOUND, Kind.CONFLICT, Kind.TOO_MANY)
+
+
+@router.post(
+    "/tasks",
+    operation_id="submit_task",
+    summary="Queue a task",
+    status_code=202,
+    response_model=QueuedReply,
+    responses=refusals(Kind.CONFLICT, Kind.TOO_MANY),
+    **needs(api.SUBMIT_TASKS),
+)
+async def submit_task(ctx: CurrentCtx, key: IdempotencyKey, body: TaskBody) -> QueuedReply:
+    """Queues a task durably; a worker takes it as soon as one can. Ask for it with `GET /api/tasks/{task_id}`."""
+    return QueuedReply.of(await api.submit_task(ctx, body.to_task(), key))
+
+
+@router.post(
+    "/tasks/batch",
+    operation_id="submit_tasks",
+    summary="Queue many tasks",
+    status_code=202,
+    response_model=TasksReply,
+    responses=refusals(Kind.TOO_MANY),
+    **needs(api.SUBMIT_TASKS),
+)
+async def submit_tasks(ctx: CurrentCtx, body: TasksBody) -> TasksReply:
+    """Queues up to 1000 tasks in few commits, each with its own verdict: one that is refused keeps no other from being
+    queued."""
+    outcomes = await api.submit_tasks(ctx, [(one.to_task(), one.idempotency_key) for one in body.tasks])
+    verdicts = []
+    for outcome in outcomes:
+        if isinstance(outcome, NervioError):
+            verdicts.append(TaskVerdict(problem=problem_of(outcome)))
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            verdicts.append(TaskVerdict(task=QueuedReply.of(outcome)))
+    return TasksReply(tasks=verdicts)
+
+
+@router.get(
+    "/tasks",
+    operation_id="list_tasks",
+    summary="List tasks",
+    response_model=Page[TaskReply],
+    responses=refusals(),
+    **needs(api.READ),
+)
+async def list_tasks(ctx: CurrentCtx, query: Annotated[TaskQuery, Query()]) -> Page[TaskReply]:
+    """Tasks, the newest first."""
+    before = position_of(query.cursor, "int", "id")
+    found = await api.list_tasks(
+        ctx,
+        state=query.state,
+        kind=query.kind,
+        before=None if before is None else (before[0], before[1]),
+        limit=query.limit + 1,
+    )
+    return page_of(found, query.limit, TaskReply.of, lambda task: (task.created_at, task.id))
+
+
+@router.get(
+    "/tasks/{task_id}",
+    operation_id="get_task",
+    summary="Get one task",
+    response_model=TaskWithAttempts,
+    responses=refusals(Kind.NOT_FOUND),
+    **needs(api.READ),
+)
+async def get_task(
+    ctx: CurrentCtx,
+    task_id: TaskId,
+    wait_seconds: Annotated[
+        float,
+        Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Answer as soon as the task has ended, at the latest after so long."),
+    ] = 0.0,
+) -> TaskWithAttempts:
+    """A task with its result, and its attempts that have ended."""
+    if wait_seconds:
+        return TaskWithAttempts.with_attempts(*await api.wait_for_task(ctx, task_id, wait_seconds))
+    return TaskWithAttempts.with_attempts(*await api.get_task(ctx, task_id))
+
+
+@router.post(
+    "/tasks/{task_id}/cancel",
+    operation_id="cancel_task",
+    summary="Cancel a task",
+    response_model=MovedReply,
+    responses=_MOVES,
+    **needs(api.SUBMIT_TASKS),
+)
+async def cancel_task(ctx: CurrentCtx, key: IdempotencyKey, task_id: TaskId) -> MovedReply:
+    """Ends a task that has not ended; its worker is told to stop. Passes a stop of the level `reduce_only`."""
+    moved = await api.cancel_task(ctx, task_id, key)
+    return MovedReply(id=moved.id, state=moved.state)
+
+
+@router.post(
+    "/tasks/{task_id}/retry",
+    operation_id="retry_task",
+    summary="Queue a task again",
+    response_model=MovedReply,
+    responses=_MOVES,
+    **needs(api.SUBMIT_TASKS),
+)
+async def retry_task(ctx: CurrentCtx, key: IdempotencyKey, task_id: TaskId) -> MovedReply:
+    """Queues a task again that failed or was cancelled, with all its attempts."""
+    moved = await api.retry_task(ctx, task_id, key)
+    return MovedReply(id=moved.id, state=moved.state)
+
+
+@router.get(
+    "/workers",
+    operation_id="list_workers",
+    summary="List workers",
+    response_model=WorkersReply,
+    responses=refusals(),
+    **needs(api.READ),
+)
+async def list_workers(ctx: CurrentCtx) -> WorkersReply:
+    """All workers of the installation with their state of the last seconds, and how long tasks take them."""
+    return WorkersReply(
+        workers=[WorkerReply.of(one) for one in await api.list_workers(ctx)],
+        predictions=[PredictionReply.of(one) for one in await api.list_predictions(ctx)],
+    )
+
+
+@router.get(
+    "/stats",
+    operation_id="get_fleet_statistics",
+    summary="How the fleet does",
+    response_model=StatisticsReply,
+    responses=refusals(),
+    **needs(api.READ),
+)
+async def get_statistics(request: Request, ctx: CurrentCtx) -> StatisticsReply:
+    """The tenant's tasks in figures, and all workers."""
+    uptime = time.monotonic() - request.app.state.liveness.started
+    return StatisticsReply.of(uptime, await api.get_statistics(ctx), await api.list_workers(ctx))
+
+
+@router.get(
+    "/fleet/usage",
+    operation_id="read_fleet_usage",
+    summary="What was used",
+    response_model=UsagesReply,
+    responses=refusals(),
+    **needs(api.READ),
+)
+async def read_usage(
+    ctx: CurrentCtx,
+    since: Annotated[Day, Query(description="First day, in UTC.", examples=["2026-03-01"])],
+    until: Annotated[Day, Query(description="Last day, in UTC.", examples=["2026-03-31"])],
+) -> UsagesReply:
+    """Tasks, tokens and working time per kind over days."""
+    found = await api.read_usage(ctx, parse_date(since, "since"), parse_date(until, "until"))
+    return UsagesReply(usage=[UsageReply.of(one) for one in found])

@@ -1,0 +1,119 @@
+"""Tasks as they stand, and their attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, select, tuple_
+
+from nervio.db.tables import queue_items
+from nervio.db.tenancy import TenantConnection
+from nervio.kernel.time import Instant
+from nervio.modules.fleet.contracts import Attempt, AttemptEnding
+from nervio.modules.fleet.models import fleet_attempts
+
+QUEUE = "fleet"
+"""The queue whose rows are tasks."""
+
+_Q, _A = queue_items.c, fleet_attempts.c
+
+_SHOWN = (
+    _Q.id, _Q.kind, _Q.model, _Q.priority, _Q.state, _Q.payload, _Q.size, _Q.attempts, _Q.most_attempts, _Q.worker, _Q.result,
+    _Q.usage, _Q.error, _Q.created_by, _Q.created_at, _Q.run_at, _Q.deadline_at, _Q.started_at, _Q.ended_at,
+)  # fmt: skip
+
+
+def list_tasks(
+    connection: TenantConnection,
+    *,
+    state: str | None,
+    kind: str | None,
+    before: tuple[Instant, str] | None,
+    limit: int,
+) -> Sequence[Any]:
+    """Rows of tasks, the newest first; `before` is (created_at, id) of the last one seen."""
+    statement = select(*_SHOWN).where(_Q.tenant_id == connection.tenant_id, _Q.queue == QUEUE)
+    if state is not None:
+        statement = statement.where(_Q.state == state)
+    if kind is not None:
+        statement = statement.where(_Q.kind == kind)
+    if before is not None:
+        statement = statement.where(tuple_(_Q.created_at, _Q.id) < before)
+    ordered = statement.order_by(_Q.created_at.desc(), _Q.id.desc()).limit(limit)
+    return connection.execute(ordered).all()
+
+
+def find_task(connection: TenantConnection, task_id: str) -> Any:
+    """The row of one task; None where there is none."""
+    wanted = (_Q.tenant_id == connection.tenant_id, _Q.id == task_id, _Q.queue == QUEUE)
+    return connection.execute(select(*_SHOWN).where(*wanted)).first()
+
+
+def find_state(connection: TenantConnection, task_id: str) -> str | None:
+    """The state of one task; None where there is none."""
+    wanted = (_Q.tenant_id == connection.tenant_id, _Q.id == task_id, _Q.queue == QUEUE)
+    state: str | None = connection.execute(select(_Q.state).where(*wanted)).scalar()
+    return state
+
+
+def list_attempts(connection: TenantConnection, task_id: str) -> list[Attempt]:
+    """The attempts at a task that have ended, the first one first."""
+    statement = (
+        select(_A.token, _A.n, _A.worker, _A.ending, _A.error, _A.started_at, _A.ended_at)
+        .where(_A.tenant_id == connection.tenant_id, _A.task_id == task_id)
+        .order_by(_A.token)
+    )
+    return [
+        Attempt(row[0], row[1], row[2], AttemptEnding(row[3]), row[4], row[5], row[6])
+        for row in connection.execute(statement)
+    ]
+
+
+def count_waiting(connection: TenantConnection) -> int:
+    """Tasks of the tenant that wait."""
+    statement = select(func.count()).where(
+        _Q.queue == QUEUE, _Q.tenant_id == connection.tenant_id, _Q.state == "waiting"
+    )
+    count: int = connection.execute(statement).scalar_one()
+    return count
+
+
+def list_done_since(connection: TenantConnection, since: Instant, limit: int) -> list[tuple[Instant, Instant]]:
+    """(submitted, ended) of tasks that were done after a time, the newest first."""
+    statement = (
+        select(_A.submitted_at, _A.ended_at)
+        .where(_A.tenant_id == connection.tenant_id, _A.ended_at > since, _A.ending == AttemptEnding.DONE.value)
+        .order_by(_A.ended_at.desc())
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in connection.execute(statement)]
+
+
+def count_done_since(connection: TenantConnection, since: Instant) -> int:
+    """Tasks that were done after a time."""
+    statement = select(func.count()).where(
+        _A.tenant_id == connection.tenant_id, _A.ended_at > since, _A.ending == AttemptEnding.DONE.value
+    )
+    count: int = connection.execute(statement).scalar_one()
+    return count
+
+
+def find_last_error(connection: TenantConnection) -> str | None:
+    """What the newest attempt that failed said."""
+    statement = (
+        select(_A.error)
+        .where(_A.tenant_id == connection.tenant_id, _A.error.is_not(None))
+        .order_by(_A.ended_at.desc())
+        .limit(1)
+    )
+    error: str | None = connection.execute(statement).scalar()
+    return error
+
+
+def read_kinds(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The kinds of tasks by (tenant, id); they never change, so nothing is locked. What is no task is left out."""
+    statement = select(_Q.tenant_id, _Q.id, _Q.kind).where(
+        tuple_(_Q.tenant_id, _Q.id).in_(sorted(set(keys))), _Q.queue == QUEUE
+    )
+    return {(row[0], row[1]): row[2] for row in connection.execute(statement)} if keys else {}

@@ -1,0 +1,1 @@
+"""How tasks come (`submitting`), are tried (`trying`) and are handed out (`dispatching`)."""

@@ -1,0 +1,399 @@
+"""The dispatcher: gives waiting tasks to workers that can take them, and takes what they bring back.
+
+It keeps nothing that could be lost: who has which task is in the database, under a token that grows with every claim. Two
+dispatchers on one database share the work; each claims for itself, and what a dead one had is found by its lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from nervio.db import leases, queue
+from nervio.db.batch import Command, Lane, Operation
+from nervio.db.context import Ctx
+from nervio.db.halt import Halt
+from nervio.kernel.errors import Kind, NervioError
+from nervio.kernel.time import DAY, SECOND
+from nervio.modules.fleet import metrics
+from nervio.modules.fleet.contracts import AttemptEnding, Priority
+from nervio.modules.fleet.domain.dispatch import Candidate, Turns, choose
+from nervio.modules.fleet.domain.prediction import Speeds
+from nervio.modules.fleet.settings import FleetSettings
+from nervio.modules.fleet.store import workers as worker_store
+from nervio.modules.fleet.store.tasks import QUEUE
+from nervio.modules.fleet.store.workers import WorkerState
+from nervio.modules.fleet.usecases.reporting import Reports
+from nervio.modules.fleet.usecases.roster import Roster
+from nervio.modules.fleet.usecases.trying import (
+    CLAIM,
+    RECOVER,
+    Claimed,
+    ClaimTasks,
+    EndedAttempt,
+    Recover,
+)
+from nervio.ports.workers import Assignment, Chunk, Profile, Report, Verdict, WorkerTransport
+
+log = logging.getLogger(__name__)
+
+B = TypeVar("B")
+R = TypeVar("R")
+
+POLL_SECONDS = 0.25
+"""How often is looked for work that another process queued; what this one queues wakes it at once."""
+SWEEP_SECONDS = 0.5
+"""How often is looked for what was lost: silent workers, dead owners, deadlines."""
+STATE_SECONDS = 2.0
+"""How often the workers' state is written down."""
+QUIET_SECONDS = 10.0
+"""The same while nothing happens."""
+GONE_SECONDS = 30.0
+"""A worker that no process has written down for so long belonged to one that is gone."""
+FORGET_SECONDS = 7 * DAY / SECOND
+MOST_TENANTS = 64
+"""Whose work is looked at in one round; the others come in the next ones, by their turns."""
+LOOK_AHEAD = 32
+"""How many tasks more than there is room for are looked at: some may be left waiting for a faster worker."""
+MOST_RECOVERED = 500
+
+FindBlocking = Callable[[str, str], Halt | None]
+"""(tenant, module) → the stop that forbids acting outside; `HaltWatch.find_blocking_effect`."""
+Watch = Callable[[Chunk], None]
+"""Who is shown parts of answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """What a look for the lost found, by tenant."""
+
+    orphans: dict[str, list[tuple[str, int]]]
+    overdue: dict[str, list[str]]
+    owned: dict[queue.WorkKey, int]
+
+
+class Dispatcher:
+    """One a process with the role `gateway`. `run` it until `stopping` is set."""
+
+    def __init__(
+        self,
+        ctx: Ctx,
+        owner: str,
+        transports: Sequence[WorkerTransport],
+        settings: FleetSettings,
+        find_blocking: FindBlocking,
+        watch: Watch = lambda _chunk: None,
+    ) -> None:
+        self._ctx = replace(ctx, lane=Lane.FLEET)
+        self._owner, self._transports, self._settings = owner, transports, settings
+        self._find_blocking, self._watch = find_blocking, watch
+        self._clock = ctx.clock
+        self.roster = Roster(ctx.clock.now, ctx.clock.monotonic)
+        self._speeds, self._turns = Speeds(), Turns()
+        self._reports = Reports(self._ctx, self.roster, self._speeds, self.wake)
+        self._wake = asyncio.Event()
+        self._strays: dict[queue.WorkKey, int] = {}
+        self._lost: list[tuple[str, Assignment, str]] = []
+        self._lease_at = self._sweep_at = self._state_at = self._quiet_until = -math.inf
+        self._written: list[WorkerState] = []
+
+    # -- what transports tell it -----------------------------------------------------------------------------------------
+
+    def joined(self, transport: WorkerTransport, profile: Profile) -> None:
+        """See `Master`."""
+        self._give_up(profile.id, self.roster.join(transport, profile), "The worker started anew.")
+        self.wake()
+
+    def seen(self, worker_id: str) -> None:
+        """See `Master`."""
+        self.roster.hear(worker_id)
+
+    def left(self, worker_id: str, boot: str, reason: str) -> None:
+        """See `Master`."""
+        member = self.roster.find(worker_id)
+        if member is not None and member.profile.boot == boot:
+            self._give_up(worker_id, self.roster.leave(worker_id), reason)
+
+    def chunk(self, worker_id: str, chunk: Chunk) -> None:
+        """See `Master`. Of an attempt that is nobody's any more nothing is shown."""
+        self.roster.hear(worker_id)
+        if self.roster.find_held((chunk.tenant_id, chunk.task_id), chunk.token) is not None:
+            self._watch(chunk)
+
+    async def report(self, worker_id: str, reports: Sequence[Report]) -> list[Verdict]:
+        """See `Master`."""
+        self.roster.hear(worker_id)
+        too_large = [len(report.result) > self._settings.largest_result_bytes for report in reports]
+        return await self._reports.take(worker_id, [
+            replace(report, ending=report.ending.FAILED, result="null", error=self._too_large(report), may_help=False)
+            if large
+            else report
+            for report, large in zip(reports, too_large, strict=True)
+        ])
+
+    def _too_large(self, report: Report) -> str:
+        return (
+            f"The result has {len(report.result)} characters; at most {self._settings.largest_result_bytes} bytes are kept. "
+            "Store it as a file and give its name."
+        )
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._wake.set()
+
+    # -- its rounds ------------------------------------------------------------------------------------------------------
+
+    async def run(self, stopping: asyncio.Event, bell: asyncio.Event) -> None:
+        """Works until `stopping` is set. `bell` rings when something was queued."""
+        self._speeds.load(await self._ctx.database.read(worker_store.read_speeds))
+        for transport in self._transports:
+            await transport.start(self)
+        try:
+            while not stopping.is_set():
+                self._wake.clear()
+                bell.clear()
+                await self.run_once()
+                await _first_of(POLL_SECONDS, stopping, bell, self._wake)
+        finally:
+            await self.close()
+
+    async def run_once(self) -> None:
+        """One round: keeps its lease, looks for the lost when it is time, gives out what can be given out."""
+        now = self._clock.monotonic()
+        if now >= self._lease_at:
+            await self._renew_lease()
+            self._lease_at = now + self._settings.owner_lease_seconds / 2
+        if self._lost:
+            await self._record_lost()
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP_SECONDS
+            await self._sweep()
+        if now >= self._state_at:
+            self._state_at = now + STATE_SECONDS
+            await self._write_states()
+        while await self._dispatch():
+            pass
+
+    async def close(self) -> None:
+        """Lets go of transports; what their workers still have is handed back, or found by the lease."""
+        for transport in self._transports:
+            await transport.close()
+        outlived = 0
+        for member in list(self.roster):
+            held = self.roster.leave(member.profile.id)
+            if member.transport.is_local:
+                self._give_up(member.profile.id, held, "")
+            else:
+                outlived += len(held)
+        await self._record_lost()
+        await self._reports.close()
+        await self._write_states()
+        if not outlived:
+            # Else it runs out by itself, and until then the results of those workers are taken by whoever is there.
+            await self._ctx.database.bookkeep(
+                "lease", lambda c: leases.release(c, queue.OWNER_LEASE + self._owner, self._owner)
+            )
+
+    async def _renew_lease(self) -> None:
+        name, seconds = queue.OWNER_LEASE + self._owner, self._settings.owner_lease_seconds
+        await self._ctx.database.bookkeep(
+            "lease", lambda c: leases.acquire(c, name, self._owner, self._clock.now(), seconds)
+        )
+
+    # -- giving out ------------------------------------------------------------------------------------------------------
+
+    async def _dispatch(self) -> bool:
+        """Gives out what there is room for; whether there may be more that could be given out at once."""
+        capacities = self.roster.capacities()
+        room = sum(capacity.free for capacity in capacities)
+        if not room:
+            return False
+        served, most = self.roster.served(), room + LOOK_AHEAD
+        found = await self._ctx.database.read(lambda c: self._find_candidates(c, served, most))
+        chosen = choose(found, capacities, self._turns, self._speeds.predict, self._clock.now())
+        if not chosen:
+            return False
+        by_tenant: dict[str, list[tuple[str, str]]] = {}
+        for task, worker_id in chosen:
+            by_tenant.setdefault(task.tenant_id, []).append((task.id, worker_id))
+        claims = [
+            self._command(tenant_id, CLAIM, ClaimTasks(self._owner, tuple(tasks)), len(tasks))
+            for tenant_id, tasks in by_tenant.items()
+        ]
+        given = 0
+        handed: dict[str, list[Assignment]] = {}
+        for outcome in await self._ctx.submit_all(claims):
+            if isinstance(outcome, Claimed):
+                given += len(outcome.assignments)
+                self._note(outcome.assignments, handed)
+            elif not (isinstance(outcome, NervioError) and outcome.kind is Kind.HALTED):
+                # Whatever was claimed all the same is found by the next sweep: nobody here holds it.
+                log.warning("claim_failed", extra={"error": str(outcome)})
+        for worker_id, assignments in handed.items():
+            await self._hand(worker_id, assignments)
+        return given > 0
+
+    def _find_candidates(
+        self, connection: Connection, served: dict[str, set[str]], most: int
+    ) -> dict[str, dict[int, list[Candidate]]]:
+        now = self._clock.now()
+        waiting = queue.list_waiting_tenants(connection, QUEUE)
+        going = [tenant for tenant in waiting if self._find_blocking(tenant, "fleet") is None]
+        tenants = sorted(going, key=lambda tenant: (self._turns.tag(tenant), tenant))
+        return {
+            tenant_id: {
+                priority: [
+                    Candidate(due.tenant_id, due.id, due.kind, due.model, due.priority, due.size, due.run_at)
+                    for due in queue.list_due(connection, QUEUE, tenant_id, served, now, priority, most)
+                ]
+                for priority in Priority
+            }
+            for tenant_id in tenants[:MOST_TENANTS]
+        }
+
+    def _note(self, claimed: Sequence[tuple[Assignment, str]], handed: dict[str, list[Assignment]]) -> None:
+        """Notes who holds what was claimed. What a stop that has come since forbids, or whose worker has gone, goes back."""
+        for assignment, worker_id in claimed:
+            predicted = self._speeds.predict(assignment.kind, assignment.model, worker_id, assignment.size)
+            if self._find_blocking(assignment.tenant_id, "fleet") is not None or not self.roster.give(
+                worker_id, assignment, predicted
+            ):
+                self._give_up(worker_id, [assignment], "")
+            else:
+                handed.setdefault(worker_id, []).append(assignment)
+
+    async def _hand(self, worker_id: str, assignments: list[Assignment]) -> None:
+        member = self.roster.find(worker_id)
+        if member is None:
+            return  # gone since; its assignments went with it
+        try:
+            await member.transport.assign(worker_id, assignments)
+        except Exception:
+            log.exception("assigning_failed", extra={"worker": worker_id})
+            self._give_up(worker_id, self.roster.leave(worker_id), "The worker could not be reached.")
+
+    def _give_up(self, worker_id: str, assignments: Sequence[Assignment], reason: str) -> None:
+        """Remembers what is to be run elsewhere; the next round writes it down. Without a reason it counts as no attempt."""
+        for assignment in assignments:
+            self.roster.take_back((assignment.tenant_id, assignment.task_id), assignment.token)
+            self._lost.append((worker_id, assignment, reason))
+        if assignments:
+            self.wake()
+
+    async def _record_lost(self) -> None:
+        lost, self._lost = self._lost, []
+        by_tenant: dict[str, list[EndedAttempt]] = {}
+        for worker_id, one, reason in lost:
+            how = AttemptEnding.LOST if reason else AttemptEnding.HANDED_BACK
+            # What a worker lost is not the task's fault: it runs elsewhere at once.
+            ended = EndedAttempt(one.task_id, one.token, worker_id, how, error=reason or None, after_seconds=0.0)
+            by_tenant.setdefault(one.tenant_id, []).append(ended)
+        # What cannot be written now is a stray of the next sweep: ours by the database and nobody's here.
+        await self._reports.record(by_tenant)
+
+    # -- looking for the lost --------------------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        for member in self.roster.list_silent(self._settings.lease_seconds):
+            metrics.LEASES_RUN_OUT.inc()
+            log.warning("worker_silent", extra={"worker": member.profile.id, "held": len(member.held)})
+            self._give_up(
+                member.profile.id, self.roster.leave(member.profile.id), "The worker was silent for too long."
+            )
+        if self._lost:
+            await self._record_lost()
+        held = self.roster.held()
+        found = await self._ctx.database.read(self._find_lost)
+        commands = [
+            self._command(tenant_id, RECOVER, Recover(tuple(found.orphans.get(tenant_id, ())), tuple(late)), 1)
+            for tenant_id in sorted({*found.orphans, *found.overdue})
+            for late in [found.overdue.get(tenant_id, [])]
+        ]
+        for outcome in await self._ctx.submit_all(commands) if commands else ():
+            if isinstance(outcome, BaseException):
+                log.warning("recovery_failed", extra={"error": str(outcome)})
+        await self._cancel_unwanted(held, found.owned)
+        await self._hand_back_strays(found.owned)
+
+    def _find_lost(self, connection: Connection) -> _Sweep:
+        now = self._clock.now()
+        orphans: dict[str, list[tuple[str, int]]] = {}
+        for tenant_id, task_id, token in queue.list_orphans(connection, QUEUE, now, MOST_RECOVERED):
+            orphans.setdefault(tenant_id, []).append((task_id, token))
+        overdue: dict[str, list[str]] = {}
+        for tenant_id, task_id in queue.list_overdue(connection, QUEUE, now, MOST_RECOVERED):
+            overdue.setdefault(tenant_id, []).append(task_id)
+        return _Sweep(orphans, overdue, queue.list_owned(connection, QUEUE, self._owner))
+
+    async def _cancel_unwanted(self, held: dict[queue.WorkKey, int], owned: dict[queue.WorkKey, int]) -> None:
+        """Tells workers to stop what was cancelled, or is overdue, or somebody else's since: held before the look, not ours in
+        it."""
+        unwanted: dict[str, list[Assignment]] = {}
+        for key, token in held.items():
+            if owned.get(key) != token:
+                taken = self.roster.take_back(key, token)
+                if taken is not None:
+                    unwanted.setdefault(taken[0].profile.id, []).append(taken[1].assignment)
+        for worker_id, assignments in unwanted.items():
+            member = self.roster.find(worker_id)
+            if member is not None:
+                await member.transport.cancel(worker_id, assignments)
+
+    async def _hand_back_strays(self, owned: dict[queue.WorkKey, int]) -> None:
+        """Work that is ours by the database and nobody's here: its claim was committed and its answer lost. Twice seen, since a
+        claim of this very moment looks the same."""
+        here = {**self.roster.held(), **self._reports.under_way()}
+        strays = {key: token for key, token in owned.items() if here.get(key) != token}
+        sure = {key: token for key, token in strays.items() if self._strays.get(key) == token}
+        self._strays = {key: token for key, token in strays.items() if key not in sure}
+        by_tenant: dict[str, list[tuple[str, int]]] = {}
+        for (tenant_id, task_id), token in sure.items():
+            by_tenant.setdefault(tenant_id, []).append((task_id, token))
+        commands = [self._command(tenant, RECOVER, Recover(tuple(of), ()), 1) for tenant, of in by_tenant.items()]
+        if commands:
+            await self._ctx.submit_all(commands)
+
+    async def _write_states(self) -> None:
+        now, learnt = self._clock.now(), self._speeds.take_changed()
+        states = self.roster.take_states()
+        seen = [replace(state, last_seen=0) for state in states]
+        if seen == self._written and not learnt and self._clock.monotonic() < self._quiet_until:
+            return  # nothing but time has passed, and on a small machine a write wakes the disk
+        self._written, self._quiet_until = seen, self._clock.monotonic() + QUIET_SECONDS
+
+        def write(connection: Connection) -> None:
+            if states:
+                worker_store.write_workers(connection, self._owner, states, now)
+            if learnt:
+                worker_store.write_speeds(connection, learnt)
+            worker_store.mark_gone(connection, now - int(GONE_SECONDS * SECOND))
+            worker_store.forget_gone(connection, now - int(FORGET_SECONDS * SECOND))
+
+        await self._ctx.database.bookkeep("worker_states", write)
+        busy = sum(1 for member in self.roster if member.held)
+        metrics.WORKERS.labels("busy").set(busy)
+        metrics.WORKERS.labels("idle").set(len(self.roster) - busy)
+        metrics.IN_FLIGHT.set(len(self.roster.held()))
+
+    def _command(self, tenant_id: str, operation: Operation[B, R], body: B, weight: int) -> Command[B, R]:
+        # Without a key: a claim or a recovery that is repeated finds the token moved on, and changes nothing.
+        return Command(operation, tenant_id, self._ctx.actor_id, None, body, weight=weight, lane=Lane.FLEET)
+
+
+async def _first_of(seconds: float, *events: asyncio.Event) -> None:
+    """Until one of the events is set, or so many seconds are over."""
+    if any(event.is_set() for event in events):
+        return
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)

@@ -1,0 +1,158 @@
+"""Takes what workers bring back: many reports, one commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from nervio.db.batch import Command, Lane
+from nervio.db.context import Ctx
+from nervio.modules.fleet import metrics
+from nervio.modules.fleet.contracts import AttemptEnding
+from nervio.modules.fleet.domain.prediction import Speeds
+from nervio.modules.fleet.usecases.roster import Held, Member, Roster, TaskKey
+from nervio.modules.fleet.usecases.trying import RECORD, AttemptsRecorded, EndedAttempt, RecordAttempts
+from nervio.ports.workers import Ending, Report, Verdict
+
+log = logging.getLogger(__name__)
+
+_ENDINGS = {
+    Ending.DONE: AttemptEnding.DONE,
+    Ending.FAILED: AttemptEnding.FAILED,
+    Ending.HANDED_BACK: AttemptEnding.HANDED_BACK,
+}
+_Waiting = tuple[str, Report, "asyncio.Future[Verdict]"]
+"""(worker, what it reports, who waits for the verdict)"""
+_FINAL = (Verdict.ACCEPTED, Verdict.LATE, Verdict.REFUSED)
+
+
+class Reports:
+    """While one commit is being written the next reports gather, so that under load many share one."""
+
+    def __init__(self, ctx: Ctx, roster: Roster, speeds: Speeds, taken: Callable[[], None]) -> None:
+        self._ctx, self._roster, self._speeds, self._taken = ctx, roster, speeds, taken
+        self._waiting: list[_Waiting] = []
+        self._under_way: dict[TaskKey, int] = {}
+        self._writer: asyncio.Task[None] | None = None
+
+    async def take(self, worker_id: str, reports: Sequence[Report]) -> list[Verdict]:
+        """Writes them down and says of each what became of it. Raises nothing: what could not be written is `RETRY`."""
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[Verdict]] = []
+        for report in reports:
+            future: asyncio.Future[Verdict] = loop.create_future()
+            self._waiting.append((worker_id, report, future))
+            self._under_way[report.tenant_id, report.task_id] = report.token
+            futures.append(future)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write(), name="nervio-fleet-reports")
+        return [await future for future in futures]
+
+    def under_way(self) -> dict[TaskKey, int]:
+        """Tasks whose reports are being written: task → token."""
+        return dict(self._under_way)
+
+    async def close(self) -> None:
+        """Waits for what is being written."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+
+    async def record(self, attempts: Mapping[str, Sequence[EndedAttempt]]) -> dict[tuple[str, str, int], Verdict]:
+        """Writes attempts down by tenant; (tenant, task, token) → what became of it."""
+        commands = [
+            Command(
+                RECORD,
+                tenant_id,
+                self._ctx.actor_id,
+                None,  # a report that is repeated finds its token used and changes nothing
+                RecordAttempts(tuple(ended)),
+                weight=len(ended),
+                lane=Lane.FLEET,
+            )
+            for tenant_id, ended in attempts.items()
+        ]
+        if not commands:
+            return {}
+        verdicts: dict[tuple[str, str, int], Verdict] = {}
+        for command, outcome in zip(commands, await self._ctx.submit_all(commands), strict=True):
+            ended = command.body.attempts
+            if isinstance(outcome, AttemptsRecorded):
+                found = outcome.verdicts
+            else:
+                log.warning("attempts_not_recorded", extra={"error": str(outcome), "attempts": len(ended)})
+                found = (Verdict.RETRY,) * len(ended)
+            for attempt, verdict in zip(ended, found, strict=True):
+                verdicts[command.tenant_id, attempt.task_id, attempt.token] = verdict
+                if verdict is Verdict.ACCEPTED:
+                    metrics.ATTEMPTS.labels(attempt.ending.value).inc()
+        return verdicts
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._write_batch(batch)
+            except Exception:
+                log.exception("reports_failed")
+                self._answer(batch, {})
+
+    async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
+        # Also what nobody here has given out: a worker may have outlived the process that did, and the store knows the token.
+        by_tenant: dict[str, dict[tuple[str, int], EndedAttempt]] = {}
+        for worker_id, report, _ in batch:
+            name = report.task_id, report.token
+            by_tenant.setdefault(report.tenant_id, {}).setdefault(name, _ended(worker_id, report))
+        recorded = await self.record({tenant: list(ended.values()) for tenant, ended in by_tenant.items()})
+        self._answer(batch, recorded)
+        self._taken()
+
+    def _answer(
+        self,
+        batch: Sequence[_Waiting],
+        recorded: Mapping[tuple[str, str, int], Verdict],
+    ) -> None:
+        answered: set[tuple[str, str, int]] = set()
+        for _, report, future in batch:
+            key = report.tenant_id, report.task_id
+            name = (*key, report.token)
+            # Of two reports of one attempt in a batch only the first was written.
+            verdict = Verdict.LATE if name in answered else recorded.get(name, Verdict.RETRY)
+            answered.add(name)
+            if verdict in _FINAL:
+                taken = self._roster.take_back(key, report.token)
+                if taken is not None and verdict is Verdict.ACCEPTED:
+                    self._learn(report, *taken)
+            if verdict in (Verdict.LATE, Verdict.REFUSED):
+                metrics.REPORTS_NOT_TAKEN.labels(verdict.value).inc()
+            if self._under_way.get(key) == report.token:
+                del self._under_way[key]
+            if not future.done():
+                future.set_result(verdict)
+
+    def _learn(self, report: Report, member: Member, held: Held) -> None:
+        task = held.assignment
+        if report.ending is Ending.DONE:
+            seconds = max(report.seconds, 0.0)
+            self._speeds.learn(task.kind, task.model, member.profile.id, task.size, seconds)
+            metrics.WORK_SECONDS.labels(metrics.label_of(task.kind)).observe(seconds)
+            member.completed += 1
+            member.worked_ms += int(1000 * seconds)
+        elif report.ending is Ending.FAILED:
+            member.failed += 1
+
+
+def _ended(worker_id: str, report: Report) -> EndedAttempt:
+    done = report.ending is Ending.DONE
+    return EndedAttempt(
+        report.task_id,
+        report.token,
+        worker_id,
+        _ENDINGS[report.ending],
+        result=report.result if done else None,
+        usage=report.usage if done else None,
+        error=None if done else (report.error or None),
+        again=report.may_help,
+        after_seconds=report.retry_after_seconds,
+        worked_ms=int(1000 * max(report.seconds, 0.0)),
+    )

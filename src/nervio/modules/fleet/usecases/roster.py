@@ -1,0 +1,191 @@
+"""The workers of this process: what each said of itself, what it holds, when it was last heard of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from nervio.kernel.time import Instant
+from nervio.modules.fleet.contracts import WorkerStatus
+from nervio.modules.fleet.domain.dispatch import Capacity, slots_free_at
+from nervio.modules.fleet.store.workers import WorkerState
+from nervio.ports.workers import Assignment, Profile, WorkerTransport
+
+TaskKey = tuple[str, str]
+"""(tenant, task id)"""
+
+
+@dataclass(slots=True)
+class Held:
+    """An assignment that a worker has."""
+
+    assignment: Assignment
+    predicted: float
+    since: float
+    """On the monotonic clock."""
+
+
+@dataclass(slots=True)
+class Member:
+    """A worker that is connected."""
+
+    profile: Profile
+    transport: WorkerTransport
+    heard_at: float
+    seen_at: Instant
+    held: dict[TaskKey, Held] = field(default_factory=dict)
+    completed: int = 0
+    failed: int = 0
+    worked_ms: int = 0
+    """Counts since they were last written down."""
+
+    @property
+    def free(self) -> int:
+        """How many more tasks it takes."""
+        return max(self.profile.credit - len(self.held), 0)
+
+    def state(self, status: WorkerStatus) -> WorkerState:
+        """How it is, to be written down; its counts begin again."""
+        state = WorkerState(
+            self.profile,
+            self.transport.name,
+            status,
+            len(self.held),
+            self.completed,
+            self.failed,
+            self.worked_ms,
+            self.seen_at,
+        )
+        self.completed = self.failed = self.worked_ms = 0
+        return state
+
+
+class Roster:
+    """All of them. `now` and `monotonic` are the clock's."""
+
+    def __init__(self, now: Callable[[], Instant], monotonic: Callable[[], float]) -> None:
+        self._now, self._monotonic = now, monotonic
+        self._members: dict[str, Member] = {}
+        self._holders: dict[TaskKey, tuple[str, int]] = {}
+        self._gone: list[WorkerState] = []
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def find(self, worker_id: str) -> Member | None:
+        """The worker with that id, if it is connected."""
+        return self._members.get(worker_id)
+
+    def join(self, transport: WorkerTransport, profile: Profile) -> list[Assignment]:
+        """Takes in a worker, or what it newly says of itself; returns what an earlier boot of it held, which is lost."""
+        before = self._members.get(profile.id)
+        if before is not None and before.profile.boot == profile.boot:
+            before.profile, before.transport = profile, transport
+            self.hear(profile.id)
+            return []
+        lost = [] if before is None else self.leave(profile.id)
+        self._members[profile.id] = Member(profile, transport, self._monotonic(), self._now())
+        return lost
+
+    def hear(self, worker_id: str) -> None:
+        """A sign of life."""
+        member = self._members.get(worker_id)
+        if member is not None:
+            member.heard_at, member.seen_at = self._monotonic(), self._now()
+
+    def leave(self, worker_id: str) -> list[Assignment]:
+        """Takes a worker out; returns what it held."""
+        member = self._members.pop(worker_id, None)
+        if member is None:
+            return []
+        lost = [held.assignment for held in member.held.values()]
+        for assignment in lost:
+            self._holders.pop((assignment.tenant_id, assignment.task_id), None)
+        member.held.clear()
+        self._gone.append(member.state(WorkerStatus.GONE))
+        return lost
+
+    def list_silent(self, seconds: float) -> list[Member]:
+        """Workers that have not been heard of for so long."""
+        since = self._monotonic() - seconds
+        return [member for member in self._members.values() if member.heard_at < since]
+
+    def give(self, worker_id: str, assignment: Assignment, predicted: float) -> bool:
+        """Notes that a worker holds a task; False where it has gone meanwhile."""
+        member = self._members.get(worker_id)
+        if member is None:
+            return False
+        key = assignment.tenant_id, assignment.task_id
+        member.held[key] = Held(assignment, predicted, self._monotonic())
+        self._holders[key] = worker_id, assignment.token
+        return True
+
+    def take_back(self, key: TaskKey, token: int) -> tuple[Member, Held] | None:
+        """Notes that a task is nobody's any more, where it is held under that token."""
+        holder = self._holders.get(key)
+        if holder is None or holder[1] != token:
+            return None
+        del self._holders[key]
+        member = self._members[holder[0]]
+        return member, member.held.pop(key)
+
+    def find_held(self, key: TaskKey, token: int) -> Held | None:
+        """The assignment that is held under that token."""
+        holder = self._holders.get(key)
+        return None if holder is None or holder[1] != token else self._members[holder[0]].held[key]
+
+    def held(self) -> dict[TaskKey, int]:
+        """Everything that is held: task → token."""
+        return {key: token for key, (_, token) in self._holders.items()}
+
+    def served(self) -> dict[str, set[str]]:
+        """The kinds that somebody does, each with the models it is done with."""
+        served: dict[str, set[str]] = {}
+        for member in self._members.values():
+            for kind in member.profile.kinds:
+                served.setdefault(kind, set()).update(member.profile.models)
+        return served
+
+    def capacities(self) -> list[Capacity]:
+        """What every worker can take, with the seconds until its slots are likely to be free."""
+        now = self._monotonic()
+        return [
+            Capacity(
+                member.profile.id,
+                frozenset(member.profile.kinds),
+                frozenset(member.profile.models),
+                member.free,
+                slots_free_at(member.profile.slots, ((held.predicted, now - held.since) for held in member.held.values())),
+            )
+            for member in self._members.values()
+        ]
+
+    def take_states(self) -> list[WorkerState]:
+        """How all workers are, those too that have gone since the last time; their counts begin again."""
+        gone, self._gone = self._gone, []
+        present = [member.state(WorkerStatus.BUSY if member.held else WorkerStatus.IDLE) for member in self]
+        ids = {state.profile.id for state in present}
+        return [*_last_of_each(state for state in gone if state.profile.id not in ids), *present]
+
+
+def _last_of_each(states: Iterable[WorkerState]) -> list[WorkerState]:
+    """One state a worker: the newest, with the counts of all."""
+    newest: dict[str, WorkerState] = {}
+    for state in states:
+        before = newest.get(state.profile.id)
+        if before is not None:
+            state = WorkerState(  # noqa: PLW2901 (the sum takes the state's place)
+                state.profile,
+                state.transport,
+                state.status,
+                state.in_flight,
+                before.completed + state.completed,
+                before.failed + state.failed,
+                before.worked_ms + state.worked_ms,
+                state.last_seen,
+            )
+        newest[state.profile.id] = state
+    return list(newest.values())
