@@ -58,3 +58,11 @@ async def furnish_outside(client: httpx.AsyncClient, owner: dict[str, str], mark
         "destination_id": [destination["id"]],
         "alert_id": [alert["id"]],
     }
+
+
+async def furnish_task(client: httpx.AsyncClient, owner: dict[str, str], mark: str) -> dict[str, list[str]]:
+    """A task that waits."""
+    task = {"kind": "chat", "payload": {"messages": [{"role": "user", "content": f"{mark} question"}]}}
+    reply = await client.post("/api/tasks", json=task, headers=owner)
+    assert reply.status_code == 202, reply.text
+    return {"task_id": [reply.json()["id"]]}

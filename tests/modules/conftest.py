@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Connection, Update, update
 
-from nervio.db.tables import halts
+from nervio.db.tables import halts, queue_items
 from nervio.modules.safety.models.actions import ad_actions
 from nervio.modules.safety.models.alerts import alert_deliveries
 from nervio.modules.stock import api as stock
@@ -65,6 +65,10 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         for table in (ad_actions, alert_deliveries):
             unsettled = update(table).where(table.c.settled_at.is_(None)).values(settled_at=clock.now())
             await database.bookkeep("prune", partial(_execute, unsettled))
+        # …and dispatchers only tasks of their own.
+        unended = update(queue_items).where(queue_items.c.ended_at.is_(None))
+        cancelled = unended.values(state="cancelled", owner=None, ended_at=clock.now())
+        await database.bookkeep("prune", partial(_execute, cancelled))
         # A stop of any tenant holds back what forgets old rows.
         ended = update(halts).where(halts.c.cleared_at.is_(None)).values(cleared_at=clock.now())
         await database.bookkeep("prune", partial(_execute, ended))

@@ -9,6 +9,7 @@ ID = "01900000-0000-7000-8000-000000000001"
 VALUES: dict[str, dict[str, Any]] = {
     "ad_actions": {"kind": "pause", "state": "intent"},
     "drills": {"outcome": "passed"},
+    "fleet_workers": {"status": "idle"},
     "halts": {"level": "all"},
     "journal_postings": {"debit": "cash", "credit": "sales", "amount": 5},
     "payments": {"amount": 5},

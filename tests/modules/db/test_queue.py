@@ -31,6 +31,7 @@ class Deed:
     text: str = ""
     priority: int = 1
     kind: str = "chat"
+    model: str = ""
     deadline_at: Instant | None = None
 
 
@@ -49,6 +50,7 @@ def a_work(tenant_id: str, deed: Deed, now: Instant) -> Work:
         id=deed.id,
         queue=QUEUE,
         kind=deed.kind,
+        model=deed.model,
         priority=deed.priority,
         state=State.WAITING,
         run_at=now,
@@ -232,8 +234,9 @@ async def test_due_work_is_found_by_tenant_and_priority_in_the_order_it_became_d
     assert tenants == sorted([store.ctx.tenant_id, other.ctx.tenant_id])
     assert await store.database.read(lambda c: queue.list_waiting_tenants(c, "another")) == []
 
-    async def due(kinds: tuple[str, ...], priority: int, limit: int = 10) -> list[str]:
-        query = partial(queue.list_due, queue=QUEUE, tenant_id=store.ctx.tenant_id, kinds=kinds, now=now)
+    async def due(kinds: tuple[str, ...], priority: int, limit: int = 10, models: tuple[str, ...] = ()) -> list[str]:
+        served = dict.fromkeys(kinds, models)
+        query = partial(queue.list_due, queue=QUEUE, tenant_id=store.ctx.tenant_id, served=served, now=now)
         return [found.id for found in await store.database.read(partial(query, priority=priority, limit=limit))]
 
     assert await due(KINDS, 0) == ids[0::2]
@@ -241,6 +244,11 @@ async def test_due_work_is_found_by_tenant_and_priority_in_the_order_it_became_d
     assert await due(("embed",), 1) == [ids[3]]
     await do(store, Deed("claim", ids[0]), Deed("try_again", ids[0], 1, "no"))
     assert await due(KINDS, 0) == ids[2::2], "it waits for its pause"
+    picky = new_id()
+    await do(store, Deed("add", picky, priority=2, model="large"))
+    now = store.clock.now()
+    assert await due(KINDS, 2) == await due(KINDS, 2, models=("small",)) == []
+    assert await due(KINDS, 2, models=("large", "small")) == [picky]
     next_due = await store.database.read(lambda c: queue.find_next_due(c, QUEUE, now))
     assert next_due == now + int(pause_seconds(ids[0], 1) * SECOND)
 

@@ -9,7 +9,19 @@ import time
 from collections.abc import Mapping, Sequence
 
 from nervio.kernel.ids import new_id
-from nervio.ports.workers import Answer, Assignment, Chunk, Do, Ending, Job, Master, Profile, Report, TaskFailed, Verdict
+from nervio.ports.workers import (
+    Answer,
+    Assignment,
+    Chunk,
+    Do,
+    Ending,
+    Job,
+    Master,
+    Profile,
+    Report,
+    TaskFailed,
+    Verdict,
+)
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +146,7 @@ class LocalWorkers:
             batch = self._reports[:AT_ONCE]
             del self._reports[:AT_ONCE]
             verdicts = await self._master.report(self.profile.id, batch)
-            again = [
-                report for report, verdict in zip(batch, verdicts, strict=True) if verdict is Verdict.RETRY
-            ]
+            again = [report for report, verdict in zip(batch, verdicts, strict=True) if verdict is Verdict.RETRY]
             if again:
                 self._reports[:0] = again
                 await asyncio.sleep(pause)

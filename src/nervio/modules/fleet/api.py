@@ -55,9 +55,7 @@ def submit_command(ctx: Ctx, task: SubmitTask, key: str | None) -> Command[Submi
     return ctx.command(SUBMIT, check_task(task, ctx.clock.now()), key)
 
 
-async def submit_tasks(
-    ctx: Ctx, tasks: Sequence[tuple[SubmitTask, str | None]]
-) -> list[TaskQueued | BaseException]:
+async def submit_tasks(ctx: Ctx, tasks: Sequence[tuple[SubmitTask, str | None]]) -> list[TaskQueued | BaseException]:
     """Queues many tasks (task, idempotency key), each with its own verdict, in order. What is queued survives everything."""
     ctx.require(SUBMIT_TASKS)
     answers: list[Outcome] = []

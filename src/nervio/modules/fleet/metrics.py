@@ -17,7 +17,9 @@ WORK_SECONDS = Histogram(
 )
 WORKERS = Gauge("nervio_fleet_workers", "Workers that are connected to this process.", ["status"])
 IN_FLIGHT = Gauge("nervio_fleet_in_flight", "Tasks that workers of this process hold.")
-LEASES_RUN_OUT = Counter("nervio_fleet_worker_leases_run_out_total", "Workers that were given up because they were silent.")
+LEASES_RUN_OUT = Counter(
+    "nervio_fleet_worker_leases_run_out_total", "Workers that were given up because they were silent."
+)
 
 _NAMED = frozenset({"chat", "vision", "embed", "ocr", "transcribe"})
 

@@ -72,11 +72,11 @@ async def submit_tasks(ctx: CurrentCtx, body: TasksBody) -> TasksReply:
     verdicts = []
     for outcome in outcomes:
         if isinstance(outcome, NervioError):
-            verdicts.append(TaskVerdict(problem=problem_of(outcome)))
+            verdicts.append(TaskVerdict(task=None, problem=problem_of(outcome)))
         elif isinstance(outcome, BaseException):
             raise outcome
         else:
-            verdicts.append(TaskVerdict(task=QueuedReply.of(outcome)))
+            verdicts.append(TaskVerdict(task=QueuedReply.of(outcome), problem=None))
     return TasksReply(tasks=verdicts)
 
 
@@ -114,7 +114,11 @@ async def get_task(
     task_id: TaskId,
     wait_seconds: Annotated[
         float,
-        Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Answer as soon as the task has ended, at the latest after so long."),
+        Query(
+            ge=0,
+            le=LONGEST_WAIT_SECONDS,
+            description="Answer as soon as the task has ended, at the latest after so long.",
+        ),
     ] = 0.0,
 ) -> TaskWithAttempts:
     """A task with its result, and its attempts that have ended."""

@@ -51,7 +51,10 @@ class TaskBody(RequestBody):
     )
     retries: int = Field(3, ge=0, le=20, description="How often it is tried again, with growing pauses.")
     size: int = Field(
-        0, ge=0, le=1_000_000_000, description="How much work it is, in tokens, pages or seconds; 0 lets it be estimated."
+        0,
+        ge=0,
+        le=1_000_000_000,
+        description="How much work it is, in tokens, pages or seconds; 0 lets it be estimated.",
     )
 
     def to_task(self) -> SubmitTask:
@@ -98,7 +101,9 @@ class TaskVerdict(BaseModel):
     """What became of one of many: the task, or the problem."""
 
     task: QueuedReply | None = None
-    problem: dict[str, Any] | None = Field(None, description="Problem details, as a request for this task alone gets them.")
+    problem: dict[str, Any] | None = Field(
+        None, description="Problem details, as a request for this task alone gets them."
+    )
 
 
 class TasksReply(BaseModel):
@@ -389,4 +394,3 @@ def _fields(task: Task) -> dict[str, Any]:
 
 def _iso(moment: Instant | None) -> str | None:
     return None if moment is None else to_iso(moment)
-

@@ -9,7 +9,10 @@ class FleetSettings(BaseModel):
     """How AI work is handed out."""
 
     local_slots: int = Field(
-        2, ge=0, le=256, description="Tasks that this process works on itself at once; 0 leaves all work to other workers."
+        2,
+        ge=0,
+        le=256,
+        description="Tasks that this process works on itself at once; 0 leaves all work to other workers.",
     )
     lease_seconds: float = Field(
         10.0,

@@ -1,8 +1,10 @@
 """Who is next, and who does it: pure choices over what waits and what workers can take.
 
 Between tenants: start-time fair queueing (Goyal, Vin and Cheng, 1996), each tenant charged with the seconds that its tasks are
-predicted to take. Within a tenant: the longest wait, weighted by priority. Between workers: the earliest predicted finish,
-where a task may be left waiting for a fast worker that is about to be free rather than be given to a slow one.
+predicted to take. Within a tenant: self-clocked fair queueing (Golestani, 1994) between priorities by their weights, the longest
+wait first in each. Weighing how long tasks have waited would let low ones starve: while more urgent work comes than can be done,
+its waits grow as fast as theirs. Between workers: the earliest predicted finish, where a task may be left waiting for a fast
+worker that is about to be free rather than be given to a slow one.
 """
 
 from __future__ import annotations
@@ -12,13 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nervio.kernel.time import SECOND, Instant
+from nervio.kernel.time import Instant
 from nervio.modules.fleet.contracts import Priority
 
-AGEING: Mapping[int, float] = {Priority.HIGH: 16.0, Priority.NORMAL: 4.0, Priority.LOW: 1.0}
-"""How fast a wait of each priority grows. A low task that has waited sixteen times as long as a high one goes first."""
-HEAD_START_SECONDS = 1.0
-"""What every wait is longer by, so that among tasks that have just come the urgent go first."""
+WEIGHTS: Mapping[int, float] = {Priority.HIGH: 16.0, Priority.NORMAL: 4.0, Priority.LOW: 1.0}
+"""What share of a tenant's turns each priority has while there is work of all of them: of seventeen that are high or low, one is
+low, whatever waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,16 @@ def slots_free_at(slots: int, held: Iterable[tuple[float, float]]) -> list[float
 
 
 class Turns:
-    """Whose turn it is among tenants. Keeps no more than a number for each that has had work lately."""
+    """Whose turn it is, among tenants and among a tenant's priorities. Keeps a few numbers for each tenant that has had work
+    lately."""
 
     MOST_REMEMBERED = 10_000
 
     def __init__(self) -> None:
         self._tags: dict[str, float] = {}
         self._now = 0.0
+        self._finishes: dict[str, tuple[float, dict[int, float]]] = {}
+        """The virtual time within a tenant, and when the next task of each priority that has work would finish."""
 
     def tag(self, tenant_id: str) -> float:
         """The virtual time at which the tenant's next task would start; the lowest is next. Who had nothing waiting for a
@@ -84,6 +88,25 @@ class Turns:
         self._tags[tenant_id] = start + seconds / share
         if len(self._tags) > self.MOST_REMEMBERED:
             self._tags = {tenant: tag for tenant, tag in self._tags.items() if tag > self._now}
+            self._finishes = {tenant: of for tenant, of in self._finishes.items() if tenant in self._tags}
+
+    def next_priority(self, tenant_id: str, waiting: Iterable[int]) -> int:
+        """Which of the tenant's priorities that have work comes next: the one whose next task would finish first if each had
+        its share all the time. To be asked before each task that is served."""
+        present, before = self._finishes.get(tenant_id, (0.0, {}))
+        finishes = {
+            priority: before[priority] if priority in before else present + 1 / WEIGHTS[priority]
+            for priority in sorted(waiting)
+        }
+        self._finishes[tenant_id] = present, finishes
+        return min(finishes, key=lambda priority: finishes[priority])
+
+    def serve(self, tenant_id: str, priority: int) -> None:
+        """Accounts for a task of the priority that came next."""
+        _, finishes = self._finishes[tenant_id]
+        present = finishes[priority]
+        finishes[priority] = present + 1 / WEIGHTS[priority]
+        self._finishes[tenant_id] = present, finishes
 
 
 Predict = Callable[[str, str, str, float], float]
@@ -95,7 +118,6 @@ def choose(
     capacities: Sequence[Capacity],
     turns: Turns,
     predict: Predict,
-    now: Instant,
 ) -> list[tuple[Candidate, str]]:
     """Which tasks to give to which workers now: (task, worker id), in the order of their turns.
 
@@ -112,7 +134,7 @@ def choose(
     while heap and room:
         _, tenant = heapq.heappop(heap)
         of_tenant = waiting[tenant]
-        task = _take_next(of_tenant, now)
+        task = _take_next(of_tenant, turns.next_priority(tenant, of_tenant))
         found = _find_worker(task, capacities, predict)
         if found is not None:
             capacity, seconds = found
@@ -122,17 +144,13 @@ def choose(
                 room -= 1
                 chosen.append((task, capacity.worker_id))
                 turns.charge(tenant, seconds)
+                turns.serve(tenant, task.priority)
         if of_tenant:
             heapq.heappush(heap, (turns.tag(tenant), tenant))
     return chosen
 
 
-def _take_next(of_tenant: dict[int, deque[Candidate]], now: Instant) -> Candidate:
-    def weight(priority: int) -> float:
-        waited = (now - of_tenant[priority][0].run_at) / SECOND
-        return (max(waited, 0.0) + HEAD_START_SECONDS) * AGEING[priority]
-
-    priority = max(sorted(of_tenant), key=weight)
+def _take_next(of_tenant: dict[int, deque[Candidate]], priority: int) -> Candidate:
     task = of_tenant[priority].popleft()
     if not of_tenant[priority]:
         del of_tenant[priority]

@@ -29,7 +29,7 @@ from nervio.modules.fleet.settings import FleetSettings
 from nervio.modules.fleet.store import workers as worker_store
 from nervio.modules.fleet.store.tasks import QUEUE
 from nervio.modules.fleet.store.workers import WorkerState
-from nervio.modules.fleet.usecases.reporting import Reports
+from nervio.modules.fleet.usecases.reporting import Reports, check_report
 from nervio.modules.fleet.usecases.roster import Roster
 from nervio.modules.fleet.usecases.trying import (
     CLAIM,
@@ -129,19 +129,8 @@ class Dispatcher:
     async def report(self, worker_id: str, reports: Sequence[Report]) -> list[Verdict]:
         """See `Master`."""
         self.roster.hear(worker_id)
-        too_large = [len(report.result) > self._settings.largest_result_bytes for report in reports]
-        return await self._reports.take(worker_id, [
-            replace(report, ending=report.ending.FAILED, result="null", error=self._too_large(report), may_help=False)
-            if large
-            else report
-            for report, large in zip(reports, too_large, strict=True)
-        ])
-
-    def _too_large(self, report: Report) -> str:
-        return (
-            f"The result has {len(report.result)} characters; at most {self._settings.largest_result_bytes} bytes are kept. "
-            "Store it as a file and give its name."
-        )
+        most = self._settings.largest_result_bytes
+        return await self._reports.take(worker_id, [check_report(report, most) for report in reports])
 
     def wake(self) -> None:
         """There may be something to do."""
@@ -216,7 +205,7 @@ class Dispatcher:
             return False
         served, most = self.roster.served(), room + LOOK_AHEAD
         found = await self._ctx.database.read(lambda c: self._find_candidates(c, served, most))
-        chosen = choose(found, capacities, self._turns, self._speeds.predict, self._clock.now())
+        chosen = choose(found, capacities, self._turns, self._speeds.predict)
         if not chosen:
             return False
         by_tenant: dict[str, list[tuple[str, str]]] = {}

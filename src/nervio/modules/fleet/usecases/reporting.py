@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import msgspec
 
 from nervio.db.batch import Command, Lane
 from nervio.db.context import Ctx
@@ -140,6 +143,35 @@ class Reports:
             member.worked_ms += int(1000 * seconds)
         elif report.ending is Ending.FAILED:
             member.failed += 1
+
+
+def check_report(report: Report, most_bytes: int) -> Report:
+    """The report as it can be kept: one whose result cannot be is a failure that says why."""
+    if report.ending is not Ending.DONE:
+        # What a worker says of an error may come from anywhere; the store takes neither NUL nor half a character.
+        words = report.error.replace("\x00", "").encode(errors="replace").decode()
+        return report if words == report.error else replace(report, error=words)
+    length = len(report.result)
+    if length > most_bytes:
+        return _failed(
+            report,
+            f"The result has {length} characters; at most {most_bytes} bytes are kept. Store it as a file and give its name.",
+        )
+    if not _is_json(report.result):
+        return _failed(report, "The result is no JSON text in UTF-8.")
+    return replace(report, usage=None) if report.usage is not None and not _is_json(report.usage) else report
+
+
+def _failed(report: Report, error: str) -> Report:
+    return replace(report, ending=Ending.FAILED, result="null", usage=None, error=error, may_help=False)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _ended(worker_id: str, report: Report) -> EndedAttempt:

@@ -158,7 +158,9 @@ class Roster:
                 frozenset(member.profile.kinds),
                 frozenset(member.profile.models),
                 member.free,
-                slots_free_at(member.profile.slots, ((held.predicted, now - held.since) for held in member.held.values())),
+                slots_free_at(
+                    member.profile.slots, ((held.predicted, now - held.since) for held in member.held.values())
+                ),
             )
             for member in self._members.values()
         ]

@@ -137,8 +137,7 @@ def _record_one(batch: Batch, tenant_id: str, ended: EndedAttempt) -> Verdict:
         work.park(ended.token, batch.now)
     else:
         work.fail(ended.token, ended.error or "", batch.now, again=ended.again, after_seconds=ended.after_seconds)
-        gave_up = int(work.state is State.FAILED)
-        usage.add(batch, tenant_id, work.kind, attempts_failed=1, failed=gave_up)
+        usage.add(batch, tenant_id, work.kind, attempts_failed=1, failed=int(work.ended_at is not None))
     return Verdict.ACCEPTED
 
 
@@ -183,7 +182,7 @@ def _recover(batch: Batch, command: Command[Recover, Recovered]) -> Recovered:
         error = "The process that had handed it out was gone."
         note_attempt(batch, work, AttemptEnding.LOST, error)
         work.fail(token, error, batch.now, again=True, after_seconds=0.0)
-        usage.add(batch, tenant_id, work.kind, attempts_failed=1, failed=int(work.state is State.FAILED))
+        usage.add(batch, tenant_id, work.kind, attempts_failed=1, failed=int(work.ended_at is not None))
         orphans += 1
     return Recovered(orphans, overdue)
 
