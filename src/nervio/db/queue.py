@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
-from functools import cache
+from dataclasses import dataclass, fields
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
 
 from nervio.db.batch import Batch, Book
 from nervio.db.dialects import Dialect, look_up
@@ -71,10 +72,12 @@ class QueueBook(Book):
             return self._added[key]
         work = self._works.get(key)
         if work is not None:
-            before = replace(work)
             self._changed.add(key)
-            self._undo.append(functools.partial(self._works.__setitem__, key, before))
+            self._undo.append(functools.partial(self._put_back, key, _row(work)))
         return work
+
+    def _put_back(self, key: WorkKey, before: Row) -> None:
+        self._works[key] = Work(*before)
 
     def mark(self) -> int:
         return len(self._undo)
@@ -85,7 +88,7 @@ class QueueBook(Book):
 
     def flush(self, batch: Batch) -> None:
         batch.writes.append(Insert(queue_items, _COLUMNS, [_row(work) for work in self._added.values()]))
-        changed = [(*key, *(getattr(self._works[key], name) for name in _CHANGED)) for key in sorted(self._changed)]
+        changed = [(*key, *_what_changes(self._works[key])) for key in sorted(self._changed)]
         batch.writes.append(Update(queue_items, _KEY, _CHANGED, changed))
 
 
@@ -103,8 +106,9 @@ def _work(row: Row) -> Work:
     return work
 
 
-def _row(work: Work) -> Row:
-    return astuple(work)
+# `dataclasses.astuple` copies every value deeply: ten times the cost of all the rest of a row.
+_row: Callable[[Work], Row] = attrgetter(*_COLUMNS)
+_what_changes: Callable[[Work], Row] = attrgetter(*_CHANGED)
 
 
 # -- looking for work, without locks ---------------------------------------------------------------------------------
@@ -128,13 +132,17 @@ class Due:
 def list_waiting_tenants(connection: Connection, queue: str) -> list[str]:
     """Tenants with work that waits, found by leaping through the index from tenant to tenant: however much one of them has
     waiting, it costs one step."""
-    waiting = (
-        select(_Q.tenant_id).where(_Q.queue == queue, _Q.state == State.WAITING.value).order_by(_Q.tenant_id).limit(1)
-    )
+    return [row[0] for row in connection.execute(_waiting_tenants(), {"queue": queue})]
+
+
+@cache
+def _waiting_tenants() -> Select[Any]:
+    is_waiting = (_Q.queue == bindparam("queue"), _Q.state == State.WAITING.value)
+    waiting = select(_Q.tenant_id).where(*is_waiting).order_by(_Q.tenant_id).limit(1)
     leap = select(waiting.scalar_subquery().label("tenant_id")).cte("leap", recursive=True)
     following = waiting.where(_Q.tenant_id > leap.c.tenant_id).correlate(leap).scalar_subquery()
     leap = leap.union_all(select(following).where(leap.c.tenant_id.is_not(None)))
-    return [row[0] for row in connection.execute(select(leap.c.tenant_id).where(leap.c.tenant_id.is_not(None)))]
+    return select(leap.c.tenant_id).where(leap.c.tenant_id.is_not(None))
 
 
 def list_due(
@@ -148,21 +156,28 @@ def list_due(
 ) -> list[Due]:
     """A tenant's work of one priority that may be claimed now, the longest due first. `served`: the kinds that somebody does,
     each with the models it is done with; work that asks for another would keep what can be done from being found."""
+    statement = _due(tuple((kind, tuple(sorted(served[kind]))) for kind in sorted(served)))
+    parameters = {"queue": queue, "tenant_id": tenant_id, "priority": priority, "now": now, "most": limit}
+    return [Due(*row) for row in connection.execute(statement, parameters)]
+
+
+@lru_cache(maxsize=64)
+def _due(served: tuple[tuple[str, tuple[str, ...]], ...]) -> Select[Any]:
+    # Made once for each set of what is served: putting it together takes longer than asking.
     columns = (_Q.tenant_id, _Q.id, _Q.kind, _Q.model, _Q.priority, _Q.size, _Q.created_at, _Q.run_at, _Q.deadline_at)
-    statement = (
+    return (
         select(*columns)
         .where(
-            _Q.queue == queue,
-            _Q.tenant_id == tenant_id,
+            _Q.queue == bindparam("queue"),
+            _Q.tenant_id == bindparam("tenant_id"),
             _Q.state == State.WAITING.value,
-            _Q.priority == priority,
-            _Q.run_at <= now,
-            or_(*(and_(_Q.kind == kind, _Q.model.in_(["", *sorted(served[kind])])) for kind in sorted(served))),
+            _Q.priority == bindparam("priority"),
+            _Q.run_at <= bindparam("now"),
+            or_(*(and_(_Q.kind == kind, _Q.model.in_(["", *models])) for kind, models in served)),
         )
         .order_by(_Q.run_at, _Q.id)
-        .limit(limit)
+        .limit(bindparam("most"))
     )
-    return [Due(*row) for row in connection.execute(statement)]
 
 
 def find_next_due(connection: Connection, queue: str, after: Instant) -> Instant | None:

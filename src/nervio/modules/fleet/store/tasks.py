@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, Select, and_, func, select, tuple_
 
+from nervio.db.dialects import Dialect, look_up
 from nervio.db.tables import queue_items
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.time import Instant
@@ -111,9 +113,17 @@ def find_last_error(connection: TenantConnection) -> str | None:
     return error
 
 
-def read_kinds(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+def read_kinds(connection: Connection, dialect: Dialect, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """The kinds of tasks by (tenant, id); they never change, so nothing is locked. What is no task is left out."""
-    statement = select(_Q.tenant_id, _Q.id, _Q.kind).where(
-        tuple_(_Q.tenant_id, _Q.id).in_(sorted(set(keys))), _Q.queue == QUEUE
-    )
-    return {(row[0], row[1]): row[2] for row in connection.execute(statement)} if keys else {}
+    if not keys:
+        return {}
+    parameters = dialect.rows_parameters("k", [_Q.tenant_id, _Q.id], sorted(set(keys)))
+    return {(row[0], row[1]): row[2] for row in look_up(connection, _kinds(dialect), parameters)}
+
+
+@cache
+def _kinds(dialect: Dialect) -> Select[Any]:
+    keys = dialect.rows_table("k", [_Q.tenant_id, _Q.id])
+    same = and_(_Q.tenant_id == keys.c.tenant_id, _Q.id == keys.c.id)
+    kinds = select(_Q.tenant_id, _Q.id, _Q.kind).join_from(keys, queue_items, same)
+    return kinds.where(dialect.not_by_index(_Q.queue) == QUEUE)

@@ -71,7 +71,7 @@ def _submit(batch: Batch, command: Command[SubmitTask, TaskQueued]) -> TaskQueue
 
 def _resolve_named(batch: Batch, commands: Sequence[Command[TaskNamed, TaskMoved]]) -> None:
     keys = [(command.tenant_id, command.body.id) for command in commands]
-    kinds = read_kinds(batch.connection, keys)
+    kinds = read_kinds(batch.connection, batch.dialect, keys)
     batch.book(QueueBook).want(kinds)
     for (tenant_id, _), kind in kinds.items():
         batch.book(UsageBook).want(batch, tenant_id, kind)

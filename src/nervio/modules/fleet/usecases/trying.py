@@ -111,7 +111,7 @@ def _resolve_record(batch: Batch, commands: Sequence[Command[RecordAttempts, Att
 
 def _want(batch: Batch, keys: Sequence[tuple[str, str]]) -> None:
     """Declares tasks and today's sums of their kinds."""
-    kinds = read_kinds(batch.connection, keys)
+    kinds = read_kinds(batch.connection, batch.dialect, keys)
     batch.book(QueueBook).want(kinds)
     for tenant_id, kind in {(key[0], kind) for key, kind in kinds.items()}:
         batch.book(UsageBook).want(batch, tenant_id, kind)
