@@ -23,7 +23,7 @@ from nervio.ports.workers import Answer, Job
 from nervio.runtime.commits import RingingDatabase
 from tests.conformance.halt_writer import database_at
 
-SETTINGS = FleetSettings(lease_seconds=1, owner_lease_seconds=1)
+SETTINGS = FleetSettings.model_validate({"lease_seconds": 1, "owner_lease_seconds": 1})
 
 
 async def main(address: str, history: TextIO) -> None:

@@ -51,7 +51,7 @@ async def count_done(store: Store) -> int:
     return sum(one.done for one in await fleet.read_usage(store.ctx, "2000-01-01", "2100-01-01"))
 
 
-async def judge(store: Store, ids: list[str], history: Path) -> None:
+async def judge(store: Store, ids: list[str], history: str) -> None:
     """Every task is done with the right result, one attempt of it and no more was taken, and the sums agree."""
     for n, task_id in enumerate(ids):
         task, attempts = await fleet.get_task(store.ctx, task_id)
@@ -64,7 +64,7 @@ async def judge(store: Store, ids: list[str], history: Path) -> None:
         ).scalar_one()
     )
     assert taken == TASKS
-    begun = Counter(line.split()[0] for line in history.read_text(encoding="utf-8").splitlines())
+    begun = Counter(line.split()[0] for line in history.splitlines())
     assert begun.keys() == set(ids)
     assert sum(begun.values()) > TASKS, "no kill ever met a task that was under way: the proof proves nothing"
 
@@ -91,7 +91,7 @@ async def test_one_master_killed_again_and_again_on_sqlite(tmp_path: Path) -> No
             await until_done(store, 60)
         finally:
             await kill(master)
-        await judge(store, ids, history)
+        await judge(store, ids, await asyncio.to_thread(history.read_text, encoding="utf-8"))
 
 
 @pytest.mark.services("postgres")
@@ -111,4 +111,4 @@ async def test_two_masters_killed_in_turn_on_postgresql(tmp_path: Path, postgres
         finally:
             for master in masters:
                 await kill(master)
-        await judge(store, ids, history)
+        await judge(store, ids, await asyncio.to_thread(history.read_text, encoding="utf-8"))

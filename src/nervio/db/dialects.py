@@ -42,6 +42,7 @@ T = TypeVar("T")
 FENCE_KEY = 0x4E45_5256_494F
 SEQUENCER_KEY = FENCE_KEY + 1
 STOP_CHANNEL = "nervio_stop"
+QUEUE_CHANNEL = "nervio_queue"
 SCHEMA_KEY = FENCE_KEY + 2
 
 _UNIQUE_VIOLATION = "23505"
@@ -99,6 +100,10 @@ class Dialect(ABC):
     @abstractmethod
     def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
         """Adds the commit row (id, recorded_at, entries, digest); may return it as a write to flush with the rest."""
+
+    @abstractmethod
+    def tell_of_work(self, connection: Connection) -> None:
+        """Tells all processes, once the transaction commits, that there may be work in a queue."""
 
     @abstractmethod
     def clock(self) -> ColumnElement[int]:
@@ -184,6 +189,9 @@ class SQLiteDialect(Dialect):
             row,
         )
         return []
+
+    def tell_of_work(self, connection: Connection) -> None:
+        return  # the process that left it there is the one that works it off
 
     def clock(self) -> ColumnElement[int]:
         return bindparam("now", type_=BigInteger)  # a file is shared by processes of one machine, which has one clock
@@ -300,6 +308,10 @@ class PostgreSQLDialect(Dialect):
     def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
         # The column default draws from a sequence inside the flush, while every row lock is held.
         return [Insert(commits, ("id", "recorded_at", "entries", "digest"), [row])]
+
+    def tell_of_work(self, connection: Connection) -> None:
+        # Transactions that notify commit one after another, which those of one lane do anyway.
+        self.run(connection, f"SELECT pg_notify('{QUEUE_CHANNEL}', '')", ())
 
     def clock(self) -> ColumnElement[int]:
         return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)

@@ -126,6 +126,10 @@ def _execute_once(batch: Batch, commands: Sequence[Command[Any, Any]]) -> list[O
     if fresh:
         decided = _decide_all(batch, fresh, outcomes, active)
         if decided:
+            if any(
+                command.operation.enqueues and not isinstance(outcomes[command], BaseException) for command in fresh
+            ):
+                batch.dialect.tell_of_work(batch.connection)
             batch.flush(_answers(keys, outcomes), _receipts(batch, fresh, outcomes))
     for command, first in reversed(twins.items()):  # the first of a receipt may be another's twin by its key
         outcomes[command] = outcomes[first]

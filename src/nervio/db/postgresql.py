@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from nervio.db.batch import BOOKKEEPING, Command, Lane
 from nervio.db.commit import GroupCommit, LaneWriter, unavailable
 from nervio.db.database import PendingStop
-from nervio.db.dialects import STOP_CHANNEL
+from nervio.db.dialects import QUEUE_CHANNEL, STOP_CHANNEL
 from nervio.db.execution import Outcome, StoreLost, execute
 from nervio.ports.clock import Clock
 
@@ -94,6 +94,7 @@ class PostgreSQLDatabase:
         self._stop_lock = asyncio.Lock()
         self._halt_connections: list[AsyncConnection] = []
         self._notified: Callable[[], None] | None = None
+        self._queue_notified: Callable[[], None] | None = None
         self._orphans: set[asyncio.Task[None]] = set()
         self._written = 0
         self._next_analyze = FIRST_ANALYZE_WEIGHT
@@ -146,6 +147,9 @@ class PostgreSQLDatabase:
 
     def on_stop_notice(self, notified: Callable[[], None]) -> None:
         self._notified = notified
+
+    def on_queue_notice(self, notified: Callable[[], None]) -> None:
+        self._queue_notified = notified
 
     async def submit(self, command: Command[B, R]) -> R:
         return await self._commits.submit(command)
@@ -239,6 +243,7 @@ class PostgreSQLDatabase:
         raw = (await connection.get_raw_connection()).driver_connection
         assert raw is not None
         await raw.add_listener(STOP_CHANNEL, lambda *_: self._notified and self._notified())
+        await raw.add_listener(QUEUE_CHANNEL, lambda *_: self._queue_notified and self._queue_notified())
 
     def _keep(self, ending: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(ending)

@@ -44,7 +44,8 @@ class RingingDatabase:
         self.numbered = Bell()
         """Rings when there may be new positions to follow: after a commit that numbers itself, or by the sequencer."""
         self.queued = Bell()
-        """Rings when a command that may leave work in a queue has committed."""
+        """Rings when a command that may leave work in a queue has committed, in whichever process."""
+        database.on_queue_notice(self.queued.ring)
         self._on_stop: Callable[[], None] = lambda: None
 
     async def read(self, query: Callable[[Connection], T]) -> T:
@@ -52,6 +53,9 @@ class RingingDatabase:
 
     async def read_reserved(self, query: Callable[[Connection], T]) -> T:
         return await self._database.read_reserved(query)
+
+    def on_queue_notice(self, notified: Callable[[], None]) -> None:
+        self._database.on_queue_notice(notified)
 
     def on_stop_notice(self, notified: Callable[[], None]) -> None:
         self._database.on_stop_notice(notified)

@@ -15,7 +15,7 @@ from nervio.modules.fleet.settings import FleetSettings
 from nervio.ports.workers import Assignment, Chunk, Ending, Master, Profile, Report, Verdict, WorkerTransport
 from tests.builders import Store
 
-SETTINGS = FleetSettings(lease_seconds=5, owner_lease_seconds=10)
+SETTINGS = FleetSettings.model_validate({"lease_seconds": 5, "owner_lease_seconds": 10})
 
 
 @dataclass

@@ -35,8 +35,8 @@ async def working(
     database = RingingDatabase(store.database)
     ctx = replace(store.ctx, database=database, clock=SystemClock())
     worker = LocalWorkers(f"local-{store.ctx.tenant_id}", kinds, slots=slots)
-    watch = [].append if shown is None else shown.append
-    dispatcher = Dispatcher(ctx, store.ctx.tenant_id, [worker], SETTINGS, lambda _tenant, _module: None, watch)
+    seen: list[Chunk] = [] if shown is None else shown
+    dispatcher = Dispatcher(ctx, store.ctx.tenant_id, [worker], SETTINGS, lambda _tenant, _module: None, seen.append)
     stopping, bell = asyncio.Event(), database.queued.listener()
     running = asyncio.create_task(dispatcher.run(stopping, bell))
     try:
