@@ -17,7 +17,7 @@ from nervio.adapters.workers.local import LocalWorkers
 from nervio.db.batch import Lane
 from nervio.db.context import Ctx
 from nervio.kernel.ids import NIL, new_id
-from nervio.modules.fleet.api import Dispatcher
+from nervio.modules.fleet.api import Dispatcher, Drafts
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.ports.workers import Answer, Job
 from nervio.runtime.commits import RingingDatabase
@@ -40,7 +40,7 @@ async def main(address: str, history: TextIO) -> None:
     database, owner = RingingDatabase(inner), new_id()
     ctx = Ctx(NIL, "nervio", database, SystemClock(), None, Lane.JOBS)
     worker = LocalWorkers(f"worker-{owner}", {"double": double}, slots=8)
-    dispatcher = Dispatcher(ctx, owner, [worker], SETTINGS, lambda _tenant, _module: None)
+    dispatcher = Dispatcher(ctx, owner, [worker], SETTINGS, lambda _tenant, _module: None, Drafts())
     print("working", flush=True)  # noqa: T201 (the test waits for it)
     await dispatcher.run(asyncio.Event(), database.queued.listener())
 

@@ -48,7 +48,7 @@ from nervio.runtime.commits import RingingDatabase
 from nervio.runtime.daily_backup import CHECK_SECONDS, DailyBackup
 from nervio.runtime.databases import DATABASES, ClosedDatabase, file_of, open_database
 from nervio.runtime.error_rate import CountsWriter, ErrorRate
-from nervio.runtime.fleet import make_transports
+from nervio.runtime.fleet import make_dispatcher
 from nervio.runtime.halting import MIRROR_SECONDS, HaltMirror
 from nervio.runtime.http.metrics import count_requests
 from nervio.runtime.lock import DirectoryLock
@@ -131,6 +131,7 @@ class App:
         self.handlers = tuple(handler for manifest in MANIFESTS for handler in manifest.handlers)
         self.bus: Bus = BUSES[url.partition(":")[0]](url, settings.events)
         self.registry = CollectorRegistry()
+        self.drafts = fleet.Drafts()
         self.first_login = None
         self.on_first_login = None
         self.unused_login = None
@@ -254,14 +255,8 @@ class App:
 
     def make_dispatcher(self) -> fleet.Dispatcher:
         """What hands out AI work in this process, with its transports to workers; not started."""
-        settings = self.settings.fleet
-        return fleet.Dispatcher(
-            self.system_ctx(),
-            self.process_id,
-            make_transports(settings, self.process_id),
-            settings,
-            self.halt_watch.find_blocking_effect,
-        )
+        find_blocking = self.halt_watch.find_blocking_effect
+        return make_dispatcher(self.settings, self.system_ctx(), self.process_id, find_blocking, self.drafts)
 
     async def first_tenant(self) -> Tenant | None:
         """The shop that was there first; None in an empty installation."""

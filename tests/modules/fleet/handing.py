@@ -10,9 +10,9 @@ from nervio.db.database import Database
 from nervio.db.execution import Outcome
 from nervio.db.halt import Halt
 from nervio.kernel.ids import NIL, new_id
-from nervio.modules.fleet.api import Dispatcher
+from nervio.modules.fleet.api import Dispatcher, Drafts
 from nervio.modules.fleet.settings import FleetSettings
-from nervio.ports.workers import Assignment, Chunk, Ending, Master, Profile, Report, Verdict, WorkerTransport
+from nervio.ports.workers import Assignment, Ending, Master, Profile, Report, Verdict, WorkerTransport
 from tests.builders import Store
 
 SETTINGS = FleetSettings.model_validate({"lease_seconds": 5, "owner_lease_seconds": 10})
@@ -88,11 +88,11 @@ async def a_dispatcher(
     owner: str | None = None,
     settings: FleetSettings = SETTINGS,
     find_blocking: Callable[[str, str], Halt | None] = lambda _tenant, _module: None,
-    watch: Callable[[Chunk], None] = lambda _chunk: None,
+    drafts: Drafts | None = None,
 ) -> AsyncIterator[Dispatcher]:
     """A dispatcher whose transports are started; its rounds are the test's to ask for."""
     ctx = replace(store.ctx, tenant_id=NIL, actor_id="nervio", permissions=None, lane=Lane.JOBS)
-    dispatcher = Dispatcher(ctx, owner or new_id(), transports, settings, find_blocking, watch)
+    dispatcher = Dispatcher(ctx, owner or new_id(), transports, settings, find_blocking, drafts or Drafts())
     for transport in transports:
         await transport.start(dispatcher)
     try:

@@ -275,17 +275,18 @@ async def test_two_reports_of_one_attempt_at_once_are_taken_once(store: Store) -
 
 async def test_parts_of_an_answer_are_shown_while_the_attempt_is_the_newest(store: Store) -> None:
     await fleet.submit_task(store.ctx, CHAT)
-    shown: list[Chunk] = []
-    hands = Hands()
-    async with a_dispatcher(store, hands, watch=shown.append) as dispatcher:
+    hands, drafts = Hands(), fleet.Drafts()
+    async with a_dispatcher(store, hands, drafts=drafts) as dispatcher:
         dispatcher.joined(hands, a_profile())
         await dispatcher.run_once()
         (one,) = hands.take()
         dispatcher.chunk("w1", Chunk(one.tenant_id, one.task_id, one.token, 0, "hola"))
         dispatcher.chunk("w1", Chunk(one.tenant_id, one.task_id, one.token - 1, 0, "old"))
+        draft = drafts.find((one.tenant_id, one.task_id))
+        assert draft is not None and draft.text == "hola"
         await report(dispatcher, a_report(one))
         dispatcher.chunk("w1", Chunk(one.tenant_id, one.task_id, one.token, 1, "after the end"))
-    assert [chunk.text for chunk in shown] == ["hola"]
+        assert drafts.find((one.tenant_id, one.task_id)) is None
 
 
 async def test_fair_shares_hold_over_rounds_of_a_real_queue(store: Store) -> None:

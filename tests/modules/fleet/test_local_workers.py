@@ -11,9 +11,9 @@ from nervio.adapters.clock import SystemClock
 from nervio.adapters.workers.local import LocalWorkers
 from nervio.db.context import Ctx
 from nervio.modules.fleet import api as fleet
-from nervio.modules.fleet.api import Dispatcher
+from nervio.modules.fleet.api import Dispatcher, Drafts
 from nervio.modules.fleet.contracts import AttemptEnding, SubmitTask, Task, TaskState
-from nervio.ports.workers import Answer, Chunk, Do, Job, TaskFailed
+from nervio.ports.workers import Answer, Do, Job, TaskFailed
 from nervio.runtime.commits import RingingDatabase
 from tests.builders import Store
 from tests.modules.fleet.handing import SETTINGS
@@ -24,19 +24,21 @@ ECHO = SubmitTask("echo", '{"words":["uno","dos"]}', retries=1)
 async def echo(job: Job) -> Answer:
     for word in job.payload["words"]:
         job.emit(word)
+        await asyncio.sleep(0.05)
     return Answer({"said": job.payload["words"]}, {"input_tokens": 2})
 
 
 @asynccontextmanager
 async def working(
-    store: Store, kinds: Mapping[str, Do], slots: int = 2, shown: list[Chunk] | None = None
+    store: Store, kinds: Mapping[str, Do], slots: int = 2, drafts: Drafts | None = None
 ) -> AsyncIterator[Ctx]:
     """A context whose tasks are worked off by a dispatcher with one local worker."""
     database = RingingDatabase(store.database)
     ctx = replace(store.ctx, database=database, clock=SystemClock())
     worker = LocalWorkers(f"local-{store.ctx.tenant_id}", kinds, slots=slots)
-    seen: list[Chunk] = [] if shown is None else shown
-    dispatcher = Dispatcher(ctx, store.ctx.tenant_id, [worker], SETTINGS, lambda _tenant, _module: None, seen.append)
+    dispatcher = Dispatcher(
+        ctx, store.ctx.tenant_id, [worker], SETTINGS, lambda _tenant, _module: None, drafts or Drafts()
+    )
     stopping, bell = asyncio.Event(), database.queued.listener()
     running = asyncio.create_task(dispatcher.run(stopping, bell))
     try:
@@ -54,11 +56,13 @@ async def ended(ctx: Ctx, task: SubmitTask) -> Task:
 
 
 async def test_a_task_is_done_at_once_and_its_parts_are_shown_in_order(store: Store) -> None:
-    shown: list[Chunk] = []
-    async with working(store, {"echo": echo}, shown=shown) as ctx:
-        task = await ended(ctx, ECHO)
+    drafts = Drafts()
+    async with working(store, {"echo": echo}, drafts=drafts) as ctx:
+        queued = await fleet.submit_task(ctx, ECHO)
+        parts = [part async for part in fleet.follow_answer(ctx, drafts, queued.id)]
+        task, _ = await fleet.get_task(ctx, queued.id)
     assert (task.state, task.result, task.usage) == (TaskState.DONE, {"said": ["uno", "dos"]}, {"input_tokens": 2})
-    assert [(chunk.n, chunk.text) for chunk in shown] == [(0, "uno"), (1, "dos")]
+    assert "".join(part.text for part in parts if part) == "unodos"
 
 
 async def test_a_failure_is_told_in_the_words_of_whoever_failed(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from nervio.db.batch import Command
@@ -16,6 +16,7 @@ from nervio.kernel.errors import NervioError, not_found
 from nervio.kernel.ids import is_id
 from nervio.kernel.time import SECOND, Instant
 from nervio.modules.fleet.contracts import (
+    AnswerPart,
     Attempt,
     Prediction,
     Priority,
@@ -33,7 +34,9 @@ from nervio.modules.fleet.domain.tasks import check_task
 from nervio.modules.fleet.metrics import SUBMITTED, label_of
 from nervio.modules.fleet.store import tasks as store
 from nervio.modules.fleet.store import usage, workers
-from nervio.modules.fleet.usecases.dispatching import Dispatcher
+from nervio.modules.fleet.usecases.dispatching import Dispatcher, FindBlocking
+from nervio.modules.fleet.usecases.drafts import Drafts
+from nervio.modules.fleet.usecases.following import follow
 from nervio.modules.fleet.usecases.submitting import CANCEL, RETRY, SUBMIT, TaskMoved, TaskNamed
 
 READ = "fleet.read"
@@ -138,6 +141,16 @@ async def wait_for_task(ctx: Ctx, task_id: str, seconds: float) -> tuple[Task, l
         pause = min(1.5 * pause, LONGEST_LOOK_SECONDS)
 
 
+async def follow_answer(
+    ctx: Ctx, drafts: Drafts, task_id: str, after: tuple[int, int] | None = None
+) -> AsyncIterator[AnswerPart | None]:
+    """Parts of an answer as they come, until the task has ended; None now and then while nothing comes. `after`: (token,
+    characters) that were seen before a line was cut. Raises `not_found`."""
+    await get_task(ctx, task_id)
+    async for part in follow(ctx, drafts, task_id, after):
+        yield part
+
+
 async def list_workers(ctx: Ctx) -> list[WorkerRecord]:
     """All workers of the installation, which serve every tenant, as they were written down in the last seconds."""
     ctx.require(READ)
@@ -222,8 +235,11 @@ __all__ = [
     "READ",
     "SUBMIT_TASKS",
     "Dispatcher",
+    "Drafts",
+    "FindBlocking",
     "WorkerStatus",
     "cancel_task",
+    "follow_answer",
     "get_statistics",
     "get_task",
     "list_predictions",

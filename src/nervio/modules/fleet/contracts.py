@@ -78,6 +78,24 @@ class Task:
     ended_at: Instant | None
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What there is of an answer that the attempt with this token is making."""
+
+    token: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPart:
+    """A part of an answer that is being made: `text` begins at the character `start` of what the attempt with this token has
+    made."""
+
+    token: int
+    start: int
+    text: str
+
+
 class AttemptEnding(StrEnum):
     """How an attempt ended."""
 

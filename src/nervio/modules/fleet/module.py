@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from nervio.modules.fleet.api import READ, SUBMIT_TASKS
-from nervio.modules.fleet.routes import router
+from nervio.modules.fleet.routes import figures, stream, tasks
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.web.manifest import Manifest
 
 MANIFEST = Manifest(
     name="fleet",
-    routers=(router,),
+    routers=(tasks.router, stream.router, figures.router),
     settings=FleetSettings,
     permissions={
         READ: frozenset({"superadmin", "admin", "negocio", "ml_service"}),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select, tuple_
+from sqlalchemy import Connection, Select, and_, func, select, tuple_, update
 
 from nervio.db.dialects import Dialect, look_up
 from nervio.db.tables import queue_items
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.time import Instant
-from nervio.modules.fleet.contracts import Attempt, AttemptEnding
+from nervio.modules.fleet.contracts import Attempt, AttemptEnding, Draft
 from nervio.modules.fleet.models import fleet_attempts
 
 QUEUE = "fleet"
@@ -57,6 +58,23 @@ def find_state(connection: TenantConnection, task_id: str) -> str | None:
     wanted = (_Q.tenant_id == connection.tenant_id, _Q.id == task_id, _Q.queue == QUEUE)
     state: str | None = connection.execute(select(_Q.state).where(*wanted)).scalar()
     return state
+
+
+def find_progress(connection: TenantConnection, task_id: str) -> tuple[str, str | None] | None:
+    """(state, what was written down of an answer that is being made); None where there is no such task."""
+    wanted = (_Q.tenant_id == connection.tenant_id, _Q.id == task_id, _Q.queue == QUEUE)
+    row = connection.execute(select(_Q.state, _Q.checkpoint).where(*wanted)).first()
+    return None if row is None else (row[0], row[1])
+
+
+def write_drafts(connection: Connection, drafts: Mapping[tuple[str, str], Draft]) -> None:
+    """Writes down what there is of answers, for other processes. Of a task that is no longer this attempt's nothing is."""
+    for (tenant_id, task_id), draft in sorted(drafts.items()):
+        connection.execute(
+            update(queue_items)
+            .where(_Q.tenant_id == tenant_id, _Q.id == task_id, _Q.token == draft.token, _Q.state == "running")
+            .values(checkpoint=json.dumps({"token": draft.token, "text": draft.text}))
+        )
 
 
 def list_attempts(connection: TenantConnection, task_id: str) -> list[Attempt]:

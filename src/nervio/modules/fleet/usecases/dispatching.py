@@ -27,8 +27,9 @@ from nervio.modules.fleet.domain.dispatch import Candidate, Turns, choose
 from nervio.modules.fleet.domain.prediction import Speeds
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.modules.fleet.store import workers as worker_store
-from nervio.modules.fleet.store.tasks import QUEUE
+from nervio.modules.fleet.store.tasks import QUEUE, write_drafts
 from nervio.modules.fleet.store.workers import WorkerState
+from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.modules.fleet.usecases.reporting import Reports, check_report
 from nervio.modules.fleet.usecases.roster import Roster
 from nervio.modules.fleet.usecases.trying import (
@@ -50,6 +51,8 @@ POLL_SECONDS = 0.25
 """How often is looked for work that another process queued; what this one queues wakes it at once."""
 SWEEP_SECONDS = 0.5
 """How often is looked for what was lost: silent workers, dead owners, deadlines."""
+DRAFT_SECONDS = 0.5
+"""How often what there is of answers is written down, for those who watch at another process."""
 STATE_SECONDS = 2.0
 """How often the workers' state is written down."""
 QUIET_SECONDS = 10.0
@@ -65,8 +68,6 @@ MOST_RECOVERED = 500
 
 FindBlocking = Callable[[str, str], Halt | None]
 """(tenant, module) → the stop that forbids acting outside; `HaltWatch.find_blocking_effect`."""
-Watch = Callable[[Chunk], None]
-"""Who is shown parts of answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +89,19 @@ class Dispatcher:
         transports: Sequence[WorkerTransport],
         settings: FleetSettings,
         find_blocking: FindBlocking,
-        watch: Watch = lambda _chunk: None,
+        drafts: Drafts,
     ) -> None:
         self._ctx = replace(ctx, lane=Lane.FLEET)
         self._owner, self._transports, self._settings = owner, transports, settings
-        self._find_blocking, self._watch = find_blocking, watch
+        self._find_blocking, self._drafts = find_blocking, drafts
         self._clock = ctx.clock
         self.roster = Roster(ctx.clock.now, ctx.clock.monotonic)
         self._speeds, self._turns = Speeds(), Turns()
-        self._reports = Reports(self._ctx, self.roster, self._speeds, self.wake)
+        self._reports = Reports(self._ctx, self.roster, self._speeds, self._drafts, self.wake)
         self._wake = asyncio.Event()
         self._strays: dict[queue.WorkKey, int] = {}
         self._lost: list[tuple[str, Assignment, str]] = []
-        self._lease_at = self._sweep_at = self._state_at = self._quiet_until = -math.inf
+        self._lease_at = self._sweep_at = self._draft_at = self._state_at = self._quiet_until = -math.inf
         self._written: list[WorkerState] = []
 
     # -- what transports tell it -----------------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ class Dispatcher:
         """See `Master`. Of an attempt that is nobody's any more nothing is shown."""
         self.roster.hear(worker_id)
         if self.roster.find_held((chunk.tenant_id, chunk.task_id), chunk.token) is not None:
-            self._watch(chunk)
+            self._drafts.add(chunk)
 
     async def report(self, worker_id: str, reports: Sequence[Report]) -> list[Verdict]:
         """See `Master`."""
@@ -163,6 +164,9 @@ class Dispatcher:
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_SECONDS
             await self._sweep()
+        if now >= self._draft_at:
+            self._draft_at = now + DRAFT_SECONDS
+            await self._write_drafts()
         if now >= self._state_at:
             self._state_at = now + STATE_SECONDS
             await self._write_states()
@@ -347,6 +351,11 @@ class Dispatcher:
         commands = [self._command(tenant, RECOVER, Recover(tuple(of), ()), 1) for tenant, of in by_tenant.items()]
         if commands:
             await self._ctx.submit_all(commands)
+
+    async def _write_drafts(self) -> None:
+        drafts = self._drafts.take_changed()
+        if drafts:
+            await self._ctx.database.bookkeep("worker_states", lambda c: write_drafts(c, drafts))
 
     async def _write_states(self) -> None:
         now, learnt = self._clock.now(), self._speeds.take_changed()

@@ -14,6 +14,7 @@ from nervio.db.context import Ctx
 from nervio.modules.fleet import metrics
 from nervio.modules.fleet.contracts import AttemptEnding
 from nervio.modules.fleet.domain.prediction import Speeds
+from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.modules.fleet.usecases.roster import Held, Member, Roster, TaskKey
 from nervio.modules.fleet.usecases.trying import RECORD, AttemptsRecorded, EndedAttempt, RecordAttempts
 from nervio.ports.workers import Ending, Report, Verdict
@@ -33,8 +34,8 @@ _FINAL = (Verdict.ACCEPTED, Verdict.LATE, Verdict.REFUSED)
 class Reports:
     """While one commit is being written the next reports gather, so that under load many share one."""
 
-    def __init__(self, ctx: Ctx, roster: Roster, speeds: Speeds, taken: Callable[[], None]) -> None:
-        self._ctx, self._roster, self._speeds, self._taken = ctx, roster, speeds, taken
+    def __init__(self, ctx: Ctx, roster: Roster, speeds: Speeds, drafts: Drafts, taken: Callable[[], None]) -> None:
+        self._ctx, self._roster, self._speeds, self._drafts, self._taken = ctx, roster, speeds, drafts, taken
         self._waiting: list[_Waiting] = []
         self._under_way: dict[TaskKey, int] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -123,6 +124,7 @@ class Reports:
             verdict = Verdict.LATE if name in answered else recorded.get(name, Verdict.RETRY)
             answered.add(name)
             if verdict in _FINAL:
+                self._drafts.end(key)
                 taken = self._roster.take_back(key, report.token)
                 if taken is not None and verdict is Verdict.ACCEPTED:
                     self._learn(report, *taken)
