@@ -14,7 +14,20 @@ from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+)
 
 from nervio.db.batch import Batch, Book
 from nervio.db.dialects import Dialect, look_up
@@ -30,6 +43,8 @@ _CHANGED = (
     "state", "run_at", "attempts", "token", "owner", "worker", "checkpoint", "result", "usage", "error", "started_at",
     "ended_at",
 )  # fmt: skip
+PRIORITIES = 3
+"""From 0, the most urgent, to 2."""
 OWNER_LEASE = "queue:"
 """What the lease of an owner is named by: `queue:<owner>`. Who let it run out has nothing any more."""
 
@@ -129,20 +144,33 @@ class Due:
     deadline_at: Instant | None
 
 
-def list_waiting_tenants(connection: Connection, queue: str) -> list[str]:
-    """Tenants with work that waits, found by leaping through the index from tenant to tenant: however much one of them has
-    waiting, it costs one step."""
-    return [row[0] for row in connection.execute(_waiting_tenants(), {"queue": queue})]
+def list_waiting(connection: Connection, queue: str) -> dict[str, list[int]]:
+    """Tenants with work that waits, and the priorities that it has; found by leaping through the index from tenant to tenant:
+    however much one of them has waiting, it costs a few steps."""
+    found: dict[str, list[int]] = {}
+    for tenant_id, priority in connection.execute(_waiting(), {"queue": queue}):
+        found.setdefault(tenant_id, []).append(priority)
+    return found
 
 
 @cache
-def _waiting_tenants() -> Select[Any]:
+def _waiting() -> Select[Any]:
     is_waiting = (_Q.queue == bindparam("queue"), _Q.state == State.WAITING.value)
-    waiting = select(_Q.tenant_id).where(*is_waiting).order_by(_Q.tenant_id).limit(1)
-    leap = select(waiting.scalar_subquery().label("tenant_id")).cte("leap", recursive=True)
-    following = waiting.where(_Q.tenant_id > leap.c.tenant_id).correlate(leap).scalar_subquery()
-    leap = leap.union_all(select(following).where(leap.c.tenant_id.is_not(None)))
-    return select(leap.c.tenant_id).where(leap.c.tenant_id.is_not(None))
+    tenants = _leaps("tenants", _Q.tenant_id, is_waiting)
+    priorities = [literal(n).label("priority") for n in range(PRIORITIES)]
+    each = union_all(*(select(priority) for priority in priorities)).subquery("priorities")
+    one = select(_Q.id).where(*is_waiting, _Q.tenant_id == tenants.c.value, _Q.priority == each.c.priority)
+    pairs = select(tenants.c.value, each.c.priority).join_from(tenants, each, true())
+    present = (tenants.c.value.is_not(None), one.correlate(tenants, each).exists())
+    return pairs.where(*present).order_by(tenants.c.value, each.c.priority)
+
+
+def _leaps(name: str, column: ColumnElement[str], condition: Sequence[ColumnElement[bool]]) -> CTE:
+    """The values of a column of the queue, each once, with one step of an index for each; the last is NULL."""
+    least = select(column).where(*condition).order_by(column).limit(1)
+    leap = select(least.scalar_subquery().label("value")).cte(name, recursive=True)
+    following = least.where(column > leap.c.value).correlate(leap).scalar_subquery()
+    return leap.union_all(select(following).where(leap.c.value.is_not(None)))
 
 
 def list_due(

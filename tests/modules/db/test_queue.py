@@ -230,9 +230,9 @@ async def test_due_work_is_found_by_tenant_and_priority_in_the_order_it_became_d
     foreign = new_id()
     await do(other, Deed("add", foreign))
     now = store.clock.now()
-    tenants = await store.database.read(lambda c: queue.list_waiting_tenants(c, QUEUE))
-    assert tenants == sorted([store.ctx.tenant_id, other.ctx.tenant_id])
-    assert await store.database.read(lambda c: queue.list_waiting_tenants(c, "another")) == []
+    tenants = await store.database.read(lambda c: queue.list_waiting(c, QUEUE))
+    assert tenants == {store.ctx.tenant_id: [0, 1], other.ctx.tenant_id: [1]}
+    assert await store.database.read(lambda c: queue.list_waiting(c, "another")) == {}
 
     async def due(kinds: tuple[str, ...], priority: int, limit: int = 10, models: tuple[str, ...] = ()) -> list[str]:
         served = dict.fromkeys(kinds, models)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 from nervio.db.batch import Command
 from nervio.db.context import Ctx
 from nervio.db.execution import Outcome
-from nervio.db.queue_moves import ENDED
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.errors import NervioError, not_found
 from nervio.kernel.ids import is_id
@@ -128,17 +128,26 @@ async def get_task(ctx: Ctx, task_id: str) -> tuple[Task, list[Attempt]]:
     return _task(row), attempts
 
 
-async def wait_for_task(ctx: Ctx, task_id: str, seconds: float) -> tuple[Task, list[Attempt]]:
-    """The task as soon as it has ended, or as it is after so many seconds. Raises `not_found`."""
+async def wait_for_task(
+    ctx: Ctx, task_id: str, seconds: float, drafts: Drafts | None = None
+) -> tuple[Task, list[Attempt]]:
+    """The task as soon as it has ended, or as it is after so many seconds. Raises `not_found`.
+
+    With the `drafts` of this process one that ends here is known of at once; any other by looking, soon at first.
+    """
     ctx.require(READ)
     wanted, until, pause = _named(task_id), ctx.clock.monotonic() + seconds, FIRST_LOOK_SECONDS
-    while True:
-        state = await ctx.read(lambda c: store.find_state(c, wanted))
-        left = until - ctx.clock.monotonic()
-        if state is None or state in ENDED or left <= 0:
-            return await get_task(ctx, task_id)
-        await asyncio.sleep(min(pause, left))
-        pause = min(1.5 * pause, LONGEST_LOOK_SECONDS)
+    with (drafts or Drafts()).watching((ctx.tenant_id, wanted)) as something:
+        while True:
+            something.clear()
+            task, attempts = await get_task(ctx, wanted)
+            left = until - ctx.clock.monotonic()
+            if task.ended_at is not None or left <= 0:
+                return task, attempts
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(pause, left)):
+                    await something.wait()
+            pause = min(1.5 * pause, LONGEST_LOOK_SECONDS)
 
 
 async def follow_answer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 
 from nervio.kernel.errors import Kind, NervioError
 from nervio.modules.fleet import api
@@ -102,6 +102,7 @@ async def list_tasks(ctx: CurrentCtx, query: Annotated[TaskQuery, Query()]) -> P
     **needs(api.READ),
 )
 async def get_task(
+    request: Request,
     ctx: CurrentCtx,
     task_id: TaskId,
     wait_seconds: Annotated[
@@ -115,7 +116,9 @@ async def get_task(
 ) -> TaskWithAttempts:
     """A task with its result, and its attempts that have ended."""
     if wait_seconds:
-        return TaskWithAttempts.with_attempts(*await api.wait_for_task(ctx, task_id, wait_seconds))
+        return TaskWithAttempts.with_attempts(
+            *await api.wait_for_task(ctx, task_id, wait_seconds, request.app.state.drafts)
+        )
     return TaskWithAttempts.with_attempts(*await api.get_task(ctx, task_id))
 
 

@@ -53,13 +53,6 @@ def find_task(connection: TenantConnection, task_id: str) -> Any:
     return connection.execute(select(*_SHOWN).where(*wanted)).first()
 
 
-def find_state(connection: TenantConnection, task_id: str) -> str | None:
-    """The state of one task; None where there is none."""
-    wanted = (_Q.tenant_id == connection.tenant_id, _Q.id == task_id, _Q.queue == QUEUE)
-    state: str | None = connection.execute(select(_Q.state).where(*wanted)).scalar()
-    return state
-
-
 def find_progress(connection: TenantConnection, task_id: str) -> tuple[str, str | None] | None:
     """(state, what was written down of an answer that is being made); None where there is no such task."""
     wanted = (_Q.tenant_id == connection.tenant_id, _Q.id == task_id, _Q.queue == QUEUE)

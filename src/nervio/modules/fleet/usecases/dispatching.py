@@ -7,6 +7,7 @@ dispatchers on one database share the work; each claims for itself, and what a d
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from nervio.db.halt import Halt
 from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.time import DAY, SECOND
 from nervio.modules.fleet import metrics
-from nervio.modules.fleet.contracts import AttemptEnding, Priority
+from nervio.modules.fleet.contracts import AttemptEnding
 from nervio.modules.fleet.domain.dispatch import Candidate, Turns, choose
 from nervio.modules.fleet.domain.prediction import Speeds
 from nervio.modules.fleet.settings import FleetSettings
@@ -140,16 +141,18 @@ class Dispatcher:
     # -- its rounds ------------------------------------------------------------------------------------------------------
 
     async def run(self, stopping: asyncio.Event, bell: asyncio.Event) -> None:
-        """Works until `stopping` is set. `bell` rings when something was queued."""
+        """Works until `stopping` is set. `bell` rings when something was queued, and when there is something else to do."""
+        self._wake = bell
         self._speeds.load(await self._ctx.database.read(worker_store.read_speeds))
         for transport in self._transports:
             await transport.start(self)
         try:
             while not stopping.is_set():
-                self._wake.clear()
                 bell.clear()
                 await self.run_once()
-                await _first_of(POLL_SECONDS, stopping, bell, self._wake)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await bell.wait()
         finally:
             await self.close()
 
@@ -236,7 +239,7 @@ class Dispatcher:
         self, connection: Connection, served: dict[str, set[str]], most: int
     ) -> dict[str, dict[int, list[Candidate]]]:
         now = self._clock.now()
-        waiting = queue.list_waiting_tenants(connection, QUEUE)
+        waiting = queue.list_waiting(connection, QUEUE)
         going = [tenant for tenant in waiting if self._find_blocking(tenant, "fleet") is None]
         tenants = sorted(going, key=lambda tenant: (self._turns.tag(tenant), tenant))
         return {
@@ -245,7 +248,7 @@ class Dispatcher:
                     Candidate(due.tenant_id, due.id, due.kind, due.model, due.priority, due.size, due.run_at)
                     for due in queue.list_due(connection, QUEUE, tenant_id, served, now, priority, most)
                 ]
-                for priority in Priority
+                for priority in waiting[tenant_id]
             }
             for tenant_id in tenants[:MOST_TENANTS]
         }
@@ -382,16 +385,3 @@ class Dispatcher:
     def _command(self, tenant_id: str, operation: Operation[B, R], body: B, weight: int) -> Command[B, R]:
         # Without a key: a claim or a recovery that is repeated finds the token moved on, and changes nothing.
         return Command(operation, tenant_id, self._ctx.actor_id, None, body, weight=weight, lane=Lane.FLEET)
-
-
-async def _first_of(seconds: float, *events: asyncio.Event) -> None:
-    """Until one of the events is set, or so many seconds are over."""
-    if any(event.is_set() for event in events):
-        return
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)

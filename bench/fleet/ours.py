@@ -1,0 +1,104 @@
+"""Ours as a process that the bench speaks with: a master with a store of its own, and workers in the same process.
+
+python -m bench.fleet.ours FOLDER_OR_POSTGRES_URL
+"""
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.fleet.speaking import BODY
+from nervio.adapters.clock import SystemClock
+from nervio.adapters.workers.local import LocalWorkers
+from nervio.db import migrate
+from nervio.db.batch import Lane
+from nervio.db.context import Ctx
+from nervio.db.postgresql import PostgreSQLDatabase
+from nervio.db.sqlite import SQLiteDatabase
+from nervio.kernel.ids import new_id
+from nervio.modules.fleet import api as fleet
+from nervio.modules.fleet.contracts import SubmitTask
+from nervio.modules.fleet.settings import FleetSettings
+from nervio.ports.workers import Answer, Job
+from nervio.runtime.commits import RingingDatabase
+
+QUEUE_CAPACITY = 100_000
+AT_ONCE = 500
+"""Tasks of one call of the batch api."""
+SLOTS = 64
+TASK = SubmitTask("echo", json.dumps({"body": BODY}))
+
+
+async def _echo(job: Job) -> Answer:
+    return Answer(job.payload["body"])
+
+
+class Master:
+    """What the bench asks for, done through the api."""
+
+    def __init__(self, ctx: Ctx, drafts: fleet.Drafts) -> None:
+        self._ctx, self._drafts = ctx, drafts
+
+    async def burst(self, tasks: int) -> dict[str, Any]:
+        """Queues tasks through the batch api and waits until all are done."""
+        wanted = await self._done() + tasks
+        started = time.perf_counter()
+        for begin in range(0, tasks, AT_ONCE):
+            outcomes = await fleet.submit_tasks(self._ctx, [(TASK, None)] * min(AT_ONCE, tasks - begin))
+            failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+            assert not failures, failures[0]
+        queued = time.perf_counter()
+        while await self._done() < wanted:  # noqa: ASYNC110 (it asks the store, as the peers' clients do)
+            await asyncio.sleep(0.002)
+        return {"seconds": time.perf_counter() - started, "queued_seconds": queued - started}
+
+    async def trips(self, count: int) -> dict[str, Any]:
+        """Queues one task after another and waits for the result of each."""
+        taken = []
+        for _ in range(count):
+            started = time.perf_counter()
+            queued = await fleet.submit_task(self._ctx, TASK)
+            task, _ = await fleet.wait_for_task(self._ctx, queued.id, 30, self._drafts)
+            assert task.result == BODY
+            taken.append(1000 * (time.perf_counter() - started))
+        return {"trips_ms": taken}
+
+    async def _done(self) -> int:
+        return sum(one.done for one in await fleet.read_usage(self._ctx, "2000-01-01", "2100-01-01"))
+
+
+async def main(address: str) -> None:
+    """Serves until the bench's lines end."""
+    clock = SystemClock()
+    inner: PostgreSQLDatabase | SQLiteDatabase
+    if "://" in address:
+        await migrate.upgrade(address)
+        inner = PostgreSQLDatabase(address, clock, QUEUE_CAPACITY)
+    else:
+        path = Path(address) / "nervio.db"
+        await migrate.upgrade(f"sqlite:///{path}")
+        inner = SQLiteDatabase(path, clock, QUEUE_CAPACITY)
+    await inner.start()
+    database, drafts = RingingDatabase(inner), fleet.Drafts()
+    ctx = Ctx(new_id(), "bench", database, clock, None, Lane.FLEET)
+    worker = LocalWorkers("local", {"echo": _echo}, slots=SLOTS)
+    settings = FleetSettings.model_validate({})
+    dispatcher = fleet.Dispatcher(ctx, new_id(), [worker], settings, lambda _tenant, _module: None, drafts)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(dispatcher.run(stopping, database.queued.listener()))
+    master = Master(ctx, drafts)
+    print(json.dumps({"ready": True}), flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        asked = json.loads(line)
+        answer = await (master.burst(asked["burst"]) if "burst" in asked else master.trips(asked["trips"]))
+        print(json.dumps(answer), flush=True)
+    stopping.set()
+    await running
+    await inner.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
