@@ -107,6 +107,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
+    # Of groups by name their names: what is in them may be secret.
+    if isinstance(value, tuple | dict):
         return ",".join(map(str, value))
     return value.as_posix() if isinstance(value, Path) else str(value)

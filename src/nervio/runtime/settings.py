@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -22,6 +22,7 @@ from nervio.modules.identity.settings import IdentitySettings
 from nervio.modules.safety.settings import ActionSettings, SafetySettings
 from nervio.modules.stock.settings import StockSettings
 from nervio.runtime.keeping_settings import BackupSettings, LedgerSettings, RetentionSettings
+from nervio.runtime.models_settings import ModelSettings
 
 PREFIX = "NERVIO_"
 ENV_FILE = ".env"
@@ -119,7 +120,9 @@ class SecretSettings(BaseModel):
         "the same for all processes of an installation.",
     )
     openai_api_key: SecretStr | None = Field(
-        None, description="Key of an OpenAI-compatible endpoint. Read, but nothing of this version uses it yet."
+        None,
+        description="Key of the provider `openai`, where it has none of its own (NERVIO_MODELS__PROVIDERS__OPENAI__API_KEY). "
+        "Given alone it is enough to ask OpenAI.",
     )
 
     @field_validator("vault_key")
@@ -209,6 +212,7 @@ class Settings(BaseSettings):
     safety: SafetySettings = _group(SafetySettings)
     actions: ActionSettings = _group(ActionSettings)
     fleet: FleetSettings = _group(FleetSettings)
+    models: ModelSettings = _group(ModelSettings)
     backup: BackupSettings = _group(BackupSettings)
     retention: RetentionSettings = _group(RetentionSettings)
     events: EventsSettings = _group(EventsSettings)
@@ -335,6 +339,16 @@ def known_variables() -> dict[str, tuple[str, ...]]:
     return found
 
 
+def _is_by_name(path: tuple[str, ...]) -> bool:
+    """Whether the setting at a path is a group for each name that somebody thinks of."""
+    model: type[BaseModel] = Settings
+    for part in path[:-1]:
+        group = model.model_fields[part].annotation
+        assert isinstance(group, type)
+        model = group
+    return get_origin(model.model_fields[path[-1]].annotation) is dict
+
+
 def _explain(problem: Mapping[str, Any]) -> str:
     path = tuple(problem["loc"])
     message = str(problem["msg"]).removeprefix("Value error, ")
@@ -349,9 +363,11 @@ def _explain(problem: Mapping[str, Any]) -> str:
 def _refuse_misspelt() -> None:
     """A setting that is silently not read is worse than a refusal to start."""
     known = known_variables()
+    # What a person names stands inside these; what is wrong in it the group itself says.
+    named = tuple(f"{variable}__" for variable, path in known.items() if _is_by_name(path))
     for name in {**_read_env_file(), **os.environ}:
         upper = name.upper()
-        if not upper.startswith(PREFIX) or upper in known or upper.startswith(_FOREIGN_PREFIXES):
+        if not upper.startswith(PREFIX) or upper in known or upper.startswith((*_FOREIGN_PREFIXES, *named)):
             continue
         close = difflib.get_close_matches(upper, known, n=1, cutoff=0.8)
         if close:
