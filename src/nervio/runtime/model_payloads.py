@@ -44,8 +44,8 @@ def embed_request(assignment: Assignment, payload: Any) -> EmbedRequest:
     """What a task of kind `embed` asks. Raises TaskFailed that names the field."""
     texts = _list(_object(payload, WHOLE, ("texts",)), "texts", MOST_TEXTS)
     for n, text in enumerate(texts):
-        if not isinstance(text, str) or not text.strip():
-            raise _wrong(f"texts[{n}]", "must be a text that is not empty")
+        if not _text(text, f"texts[{n}]").strip():
+            raise _wrong(f"texts[{n}]", "must not be empty")
     return EmbedRequest(tuple(texts), assignment.model, assignment.tenant_id, assignment.task_id)
 
 
@@ -56,7 +56,7 @@ def _message(item: Any, field: str) -> Message:
         raise _wrong(f"{field}.role", f"must be one of {', '.join(roles)}")
     content = fields.get("content")
     if isinstance(content, str):
-        parts: tuple[Text | Picture, ...] = (Text(content),)
+        parts: tuple[Text | Picture, ...] = (Text(_text(content, f"{field}.content")),)
     elif isinstance(content, list):
         parts = tuple(_part(part, f"{field}.content[{n}]") for n, part in enumerate(content))
     else:
@@ -69,10 +69,7 @@ def _message(item: Any, field: str) -> Message:
 def _part(part: Any, field: str) -> Text | Picture:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind == "text":
-        text = _object(part, field, ("type", "text")).get("text")
-        if not isinstance(text, str):
-            raise _wrong(f"{field}.text", "must be a text")
-        return Text(text)
+        return Text(_text(_object(part, field, ("type", "text")).get("text"), f"{field}.text"))
     if kind == "image_url":
         image = _object(part, field, ("type", "image_url")).get("image_url")
         url = _object(image, f"{field}.image_url", ("url", "detail")).get("url")
@@ -80,6 +77,16 @@ def _part(part: Any, field: str) -> Text | Picture:
             raise _wrong(f"{field}.image_url.url", "must begin with data:image/…;base64, or with https://")
         return Picture(url)
     raise _wrong(f"{field}.type", "must be text or image_url")
+
+
+def _text(value: Any, field: str) -> str:
+    if not isinstance(value, str):
+        raise _wrong(field, "must be a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _wrong(field, "holds half of a character (a lone surrogate)") from None
+    return value
 
 
 def _object(value: Any, field: str, known: Collection[str]) -> dict[str, Any]:

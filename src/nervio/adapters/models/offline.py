@@ -34,7 +34,7 @@ CHAT_MODEL = "offline-chat"
 EMBED_MODEL = "offline-hash-384"
 DIMENSIONS = 384
 
-WORD_WEIGHT = 3
+WORD_WEIGHT = 2
 TRIGRAM_WEIGHT = 1
 MOST_SHOWN = 160
 """Characters of the question that an answer repeats."""
