@@ -5,10 +5,8 @@ it how to misbehave, for how many requests, and counts afterwards what it would 
 """
 
 import asyncio
-import base64
 import contextlib
 import json
-import struct
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -152,14 +150,7 @@ class ModelPeer:
             vectors[-1] = vectors[-1][:2]
         if way == "another size":
             vectors = [[*vector, 0.0] for vector in vectors]
-        if way == "not finite":
-            vectors[0] = [float("nan")] * DIMENSIONS
         items: list[dict[str, Any]] = [{"index": n, "embedding": vector} for n, vector in enumerate(vectors)]
-        if body.get("encoding_format") == "base64":
-            for item in items:
-                item["embedding"] = base64.b64encode(
-                    struct.pack(f"<{len(item['embedding'])}f", *item["embedding"])
-                ).decode()
         if way == "no number":
             items[0]["embedding"] = ["one"] * DIMENSIONS
         if way == "half":

@@ -13,7 +13,7 @@ from nervio.adapters.models.breaker import Breaker
 from nervio.adapters.models.prices import FREE, PriceBook, priced
 from nervio.adapters.models.quirks import QUIRKS
 from nervio.adapters.models.streams import EventLines
-from nervio.ports.models import Ability, Price
+from nervio.ports.models import Ability, EmbedRequest, Price
 from tests.conformance.asking import a_question
 
 LETTERS = st.characters(codec="utf-8", exclude_characters="\r\n")
@@ -173,6 +173,12 @@ def test_a_vector_is_the_same_in_every_process_and_for_ever() -> None:
         assert run.stdout.strip() == str(ours)
     # Written down once: an index that was built yesterday must fit the questions of tomorrow.
     assert [(n, round(number, 6)) for n, number in enumerate(ours) if number][:4] == FIRST_NUMBERS
+
+
+async def test_many_long_texts_get_the_same_vectors_as_each_alone() -> None:
+    texts = tuple(f"{'largo ' * 100}{n}" for n in range(10))
+    answer = await offline.OfflineModels().embed(EmbedRequest(texts))
+    assert list(answer.vectors) == [offline.vector_of(text) for text in texts]
 
 
 async def test_it_says_what_it_is_in_the_language_of_the_question() -> None:

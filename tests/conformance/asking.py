@@ -80,7 +80,7 @@ async def models_of(kind: str) -> AsyncIterator[Models]:
         yield OfflineModels()
         return
     async with a_provider() as peer:
-        models: Models = a_client(peer, preset="openai" if kind == "packed" else "other")
+        models: Models = a_client(peer)
         if kind == "routed":
             models = RoutedModels({"peer": models, "offline": OfflineModels()}, SystemClock())
         yield models

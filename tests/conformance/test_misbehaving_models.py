@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -274,14 +275,11 @@ async def test_half_a_batch_is_no_batch(peer: ModelPeer, way: str, says: str) ->
     await client.close()
 
 
-async def test_packed_vectors_are_judged_too(peer: ModelPeer) -> None:
-    client = a_client(peer, preset="openai")
-    peer.ways.extend(["not finite", "no number"])
-    for says in ("holds what is no number", "holds what is no number"):
-        with pytest.raises(ModelError, match=says):
-            await client.embed(EmbedRequest(TEXTS))
-    assert (await client.embed(EmbedRequest(TEXTS))).vectors[2] == [5, 1, 2, 3]
-    assert peer.calls[-1].body["encoding_format"] == "base64"
+async def test_a_large_batch_comes_as_it_is(peer: ModelPeer) -> None:
+    client = a_client(peer, limits=replace(LIMITS, largest_answer_bytes=10_000_000), most_texts=5_000)
+    texts = tuple("x" * (n % 7 + 1) for n in range(5_000))
+    answer = await client.embed(EmbedRequest(texts))
+    assert [vector[0] for vector in answer.vectors] == [len(text) for text in texts]
     await client.close()
 
 

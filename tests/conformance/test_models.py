@@ -13,7 +13,7 @@ from tests.conformance.asking import a_question, models_of
 TEXTS = ("jabón", "soap", "coffee with milk", "té", "jabón", "bread", "salt")
 
 
-@pytest.fixture(params=["offline", "compatible", "packed", "routed"])
+@pytest.fixture(params=["offline", "compatible", "routed"])
 async def models(request: pytest.FixtureRequest) -> AsyncIterator[Models]:
     """Each of them."""
     async with models_of(request.param) as made:

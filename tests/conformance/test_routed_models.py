@@ -13,7 +13,7 @@ from nervio.adapters.clock import SystemClock
 from nervio.adapters.models.offline import OfflineModels
 from nervio.adapters.models.policy import Policy, Restriction
 from nervio.adapters.models.routed import RoutedModels
-from nervio.ports.models import EmbedRequest, Failure, ModelError
+from nervio.ports.models import EmbedRequest, Failure, ModelError, Models
 from tests.conformance.asking import LIMITS, a_client, a_question
 from tests.model_peer import ModelPeer, a_provider
 
@@ -117,7 +117,10 @@ async def test_the_cheapest_is_asked_and_the_fastest_is_learned(peers: dict[str,
 async def test_vectors_come_from_another_provider_only_where_the_model_is_the_same(
     peers: dict[str, ModelPeer],
 ) -> None:
-    clients = {"one": a_client(peers["one"], name="one", limits=PATIENT), "offline": OfflineModels()}
+    clients: dict[str, Models] = {
+        "one": a_client(peers["one"], name="one", limits=PATIENT),
+        "offline": OfflineModels(),
+    }
     models = RoutedModels(clients, SystemClock(), policy=Policy.CHEAPEST)
     peers["one"].ways.extend(["500"] * 2)
     with pytest.raises(ModelError, match="one: "):

@@ -14,7 +14,8 @@ from nervio.ports.models import ChatRequest, EmbedRequest, Message, Picture, Rol
 from nervio.ports.workers import Assignment, TaskFailed
 
 MOST_MESSAGES = 1_000
-MOST_TEXTS = 4_096
+MOST_TEXTS = 256
+"""The vectors of so many texts, of 3,072 numbers each, still fit the largest result that is kept of a task."""
 MOST_TOKENS = 1_000_000
 
 WHOLE = "the payload"

@@ -7,6 +7,7 @@ on every machine and version of Python (letters newer than Unicode 3.2 are taken
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import re
@@ -36,6 +37,7 @@ DIMENSIONS = 384
 
 WORD_WEIGHT = 2
 TRIGRAM_WEIGHT = 1
+LARGE_CHARACTERS = 2_000
 MOST_SHOWN = 160
 """Characters of the question that an answer repeats."""
 
@@ -127,7 +129,11 @@ class OfflineModels:
     async def embed(self, request: EmbedRequest) -> EmbedAnswer:
         """See `Models`."""
         _refuse_others(request.model, EMBED_MODEL)
-        vectors = [vector_of(text) for text in request.texts]
+        # Beside the loop, which is everybody's.
+        if sum(map(len, request.texts)) > LARGE_CHARACTERS:
+            vectors = await asyncio.to_thread(lambda: [vector_of(text) for text in request.texts])
+        else:
+            vectors = [vector_of(text) for text in request.texts]
         usage = priced(FREE, tokens.of_texts(request.texts), 0, is_estimated=True)
         return EmbedAnswer(vectors, EMBED_MODEL, NAME, usage)
 

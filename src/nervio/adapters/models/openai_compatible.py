@@ -39,6 +39,9 @@ T = TypeVar("T")
 AFTER_THE_END_SECONDS = 1.0
 """How long a stream that said its last word may take to close, so that its connection can serve again."""
 
+LARGE_BYTES = 262_144
+"""Vectors of more than this are read beside the loop, which is everybody's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -156,9 +159,10 @@ class OpenAICompatible:
     async def _embedded(
         self, texts: Sequence[str], model: str, key: str, deadline: float
     ) -> tuple[list[list[float]], Usage]:
-        body = wire.embed_body(texts, model, self._provider.quirks)
+        body = wire.embed_body(texts, model)
         answer = await self._body(_Asked("embeddings", body, model, Ability.EMBED, key), deadline)
-        vectors, told = self._read(lambda found: wire.vectors_of(found, len(texts)), answer)
+        reading = partial(self._read, partial(wire.vectors_of, count=len(texts)), answer)
+        vectors, told = await asyncio.to_thread(reading) if len(answer) > LARGE_BYTES else reading()
         size = self._sizes.setdefault(model, len(vectors[0]))
         if len(vectors[0]) != size:
             raise self._failures.malformed(f"vectors of {model} have {len(vectors[0])} numbers and had {size} before")

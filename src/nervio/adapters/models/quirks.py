@@ -29,8 +29,6 @@ class Quirks:
     """What the bound of an answer is called."""
     fixed_temperature: tuple[str, ...] = ()
     """Models whose names begin so refuse a temperature; it is left out for them."""
-    packs_vectors: bool = False
-    """Gives vectors in base64, which is a quarter of the bytes."""
     most_texts: int = 64
     """Texts that go into one request for embeddings."""
     is_private: bool = False
@@ -48,7 +46,6 @@ QUIRKS: Mapping[str, Quirks] = {
         },
         max_tokens="max_completion_tokens",
         fixed_temperature=("gpt-5", "o1", "o3", "o4"),
-        packs_vectors=True,
         most_texts=256,
     ),
     # Its errors come as a list of one; a request for embeddings takes 100 texts.
