@@ -173,7 +173,8 @@ async def test_the_model_of_the_task_is_asked(monkeypatch: pytest.MonkeyPatch, p
     for model, wanted in (("waiter", "waiter"), ("kitchen/waiter", "waiter"), ("kitchen/guest", "guest"), ("", "cook")):
         answer, _ = await done(models, "chat", {"messages": messages}, model)
         assert (answer.result["model"], peer.calls[-1].body["model"]) == (wanted, wanted)
-    assert answer.usage is not None and answer.usage["cost_micros"] is not None
+    priced, _ = await done(models, "chat", {"messages": messages}, "cook")
+    assert priced.usage is not None and priced.usage["cost_micros"] == 25
     unpriced, _ = await done(models, "chat", {"messages": messages}, "waiter")
     assert unpriced.usage is not None and unpriced.usage["cost_micros"] is None
     await models.close()
