@@ -114,6 +114,8 @@ class ModelPeer:
         write_head(writer, 200, {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked"})
         parts = [word + " " for word in text.split()] if not self.chunks else ["word "] * self.chunks
         for n, part in enumerate(parts):
+            if way == "slow parts":
+                await asyncio.sleep(0.1)
             if n == 1 and way == "hang in the middle":
                 await asyncio.sleep(HOLD_SECONDS)
             if n == 1 and way == "comments only":

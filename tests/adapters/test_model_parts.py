@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -46,8 +47,9 @@ def test_what_runs_here_is_free_and_what_ollama_runs_elsewhere_has_no_known_pric
 def test_a_cost_is_rounded_up_once(asked: int, answered: int, cached: int) -> None:
     usage = priced(PRICE, asked, answered, cached)
     assert usage.cost_micros is not None
-    exact = (asked - min(cached, asked)) * 0.15 + min(cached, asked) * 0.075 + answered * 0.6
-    assert 0 <= usage.cost_micros - exact < 1 + 1e-6 * exact
+    cached = min(cached, asked)
+    exact = (asked - cached) * Fraction("0.15") + cached * Fraction("0.075") + answered * Fraction("0.6")
+    assert 0 <= usage.cost_micros - exact < 1
     assert (usage.cost_micros == 0) == (asked + answered == 0)
 
 

@@ -64,13 +64,25 @@ def a_client(
     url: str = "",
     draw: Callable[[], float] = lambda: 0.5,
     most_texts: int = 3,
+    allow_private: bool = True,
 ) -> OpenAICompatible:
     """A client of a peer."""
     settings = Settings(name, "THE_BASE_URL", "THE_API_KEY", "THE_{ability}_MODELS", key)
     quirks = replace(QUIRKS[preset], most_texts=most_texts)
-    provider = Provider(name, preset, quirks, settings, url or peer.url, MODELS, allow_private=True)
+    provider = Provider(name, preset, quirks, settings, url or peer.url, MODELS, allow_private)
     clock = clock or SystemClock()
-    return OpenAICompatible(provider, clock, limits=limits, prices=PRICES, breaker=breaker, draw=draw)
+    client = OpenAICompatible(provider, clock, limits=limits, prices=PRICES, breaker=breaker, draw=draw)
+    _made.append(client)
+    return client
+
+
+_made: list[OpenAICompatible] = []
+
+
+async def close_clients() -> None:
+    """Closes every client that was made, so that a test that fails leaves no connection to the next."""
+    while _made:
+        await _made.pop().close()
 
 
 @asynccontextmanager

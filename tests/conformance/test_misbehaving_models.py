@@ -1,16 +1,18 @@
 """A provider that behaves badly in every way: what is tried again, what is charged, what a person is told."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from nervio.adapters.models.attempts import Limits
 from nervio.adapters.models.breaker import Breaker
 from nervio.ports.models import EmbedRequest, Failure, ModelError
-from tests.conformance.asking import LIMITS, a_client, a_question
+from tests.conformance.asking import LIMITS, a_client, a_question, close_clients
 from tests.model_peer import KEY, ModelPeer, a_provider
 
 TEXTS = ("one", "two", "three", "four")
@@ -20,6 +22,7 @@ TEXTS = ("one", "two", "three", "four")
 async def peer() -> AsyncIterator[ModelPeer]:
     async with a_provider() as listening:
         yield listening
+        await close_clients()
 
 
 class WillingClock:
@@ -54,7 +57,6 @@ async def test_what_nobody_charges_for_is_tried_again(peer: ModelPeer, way: str)
     if way == "429 until a date":
         # Dates of HTTP are whole seconds.
         assert time.monotonic() - began < 1.4
-    await client.close()
 
 
 async def test_an_attempt_too_many_is_not_made(peer: ModelPeer) -> None:
@@ -64,7 +66,6 @@ async def test_an_attempt_too_many_is_not_made(peer: ModelPeer) -> None:
         await client.chat(a_question())
     assert (len(peer.calls), failed.value.failure, failed.value.may_help) == (3, Failure.FAILED, True)
     assert told(failed.value) == "peer: the provider failed (HTTP 500: the server had an error)."
-    await client.close()
 
 
 @pytest.mark.parametrize("way", ["429 for an hour", "429 of google"])
@@ -80,7 +81,6 @@ async def test_a_long_wait_is_the_queues_and_nobody_asks_meanwhile(peer: ModelPe
     assert (await client.chat(a_question(model="peer-unpriced"))).text, "another model may be asked"
     clock.at += 3601
     await client.chat(a_question())
-    await client.close()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,6 @@ async def test_what_will_not_change_is_asked_once_and_names_its_setting(
         await client.chat(a_question(), (lambda _part: None) if streams else None)
     assert (failed.value.failure, failed.value.may_help, len(peer.calls)) == (failure, False, 1)
     assert says in told(failed.value)
-    await client.close()
 
 
 async def test_an_unknown_model_names_the_list_of_its_ability(peer: ModelPeer) -> None:
@@ -120,7 +119,6 @@ async def test_an_unknown_model_names_the_list_of_its_ability(peer: ModelPeer) -
         with pytest.raises(ModelError, match=setting) as failed:
             await asking
         assert failed.value.setting == setting
-    await client.close()
 
 
 async def test_a_wrong_key_is_never_shown_even_where_the_provider_says_it_back(
@@ -134,7 +132,6 @@ async def test_a_wrong_key_is_never_shown_even_where_the_provider_says_it_back(
     assert (failed.value.failure, failed.value.setting) == (Failure.REFUSED, "THE_API_KEY")
     assert "Incorrect API key provided: …." in str(failed.value)
     assert wrong not in caplog.text + repr(client) + repr(vars(client)) + repr(failed.value)
-    await client.close()
 
 
 @pytest.mark.parametrize(
@@ -155,7 +152,6 @@ async def test_an_answer_that_is_none_is_charged_once(peer: ModelPeer, way: str,
         await client.chat(a_question())
     assert (failed.value.failure, failed.value.may_help, peer.charged) == (Failure.MALFORMED, True, 1)
     assert says in told(failed.value)
-    await client.close()
 
 
 async def test_a_huge_answer_is_not_taken(peer: ModelPeer) -> None:
@@ -168,7 +164,6 @@ async def test_a_huge_answer_is_not_taken(peer: ModelPeer) -> None:
     peer.chunks = 20_000
     with pytest.raises(ModelError, match="NERVIO_MODELS__LARGEST_ANSWER_BYTES"):
         await client.chat(a_question(), lambda _part: None)
-    await client.close()
 
 
 @pytest.mark.parametrize(
@@ -200,7 +195,6 @@ async def test_a_stream_that_stops_is_no_answer_and_is_not_begun_again(
     assert len(peer.calls) == 1
     assert says in told(failed.value)
     assert (await client.chat(a_question(), shown.append)).finish_reason == "stop", "the next one is served"
-    await client.close()
 
 
 async def test_the_whole_time_bounds_all_attempts(peer: ModelPeer) -> None:
@@ -210,7 +204,25 @@ async def test_the_whole_time_bounds_all_attempts(peer: ModelPeer) -> None:
     with pytest.raises(ModelError, match=r"no whole answer within 1\.5 s\. See NERVIO_MODELS__WHOLE_SECONDS"):
         await client.chat(a_question())
     assert time.monotonic() - began < 1.8
-    await client.close()
+
+
+async def test_a_wait_that_leaves_no_time_is_not_begun(peer: ModelPeer) -> None:
+    client = a_client(peer, limits=replace(LIMITS, whole_seconds=0.8))
+    peer.ways.append("429 for a second")
+    began = time.monotonic()
+    with pytest.raises(ModelError) as failed:
+        await client.chat(a_question())
+    assert failed.value.failure is Failure.RATE_LIMITED
+    assert time.monotonic() - began < 0.5
+
+
+async def test_a_stream_may_take_its_time_as_long_as_it_goes_on(peer: ModelPeer) -> None:
+    client = a_client(peer)
+    peer.ways.append("slow parts")
+    began = time.monotonic()
+    answer = await client.chat(a_question("one two three four"), lambda _part: None)
+    assert answer.text.split()[-1] == "four"
+    assert time.monotonic() - began > LIMITS.first_part_seconds
 
 
 async def test_an_answer_that_lost_only_its_figures_is_an_answer(peer: ModelPeer) -> None:
@@ -220,7 +232,6 @@ async def test_an_answer_that_lost_only_its_figures_is_an_answer(peer: ModelPeer
     assert answer.text.split() == ["You", "said:", "one", "two"]
     assert answer.usage.is_estimated
     assert peer.charged == 1
-    await client.close()
 
 
 @pytest.mark.parametrize("way", ["in crumbs", "does not stream", ""])
@@ -232,7 +243,6 @@ async def test_parts_come_however_the_provider_cuts_them(peer: ModelPeer, way: s
     assert "".join(shown) == answer.text
     assert answer.text.split() == ["You", "said:", "añb", "漢", "☕"]
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (11, 7)
-    await client.close()
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -245,7 +255,6 @@ async def test_what_was_used_is_what_the_provider_says_and_costs_by_the_table(pe
     guessed = (await client.chat(a_question("how many soaps are there"), emit)).usage
     assert guessed.is_estimated and guessed.cost_micros == guessed.input_tokens + 2 * guessed.output_tokens
     assert (await client.chat(a_question(model="peer-unpriced"), emit)).usage.cost_micros is None
-    await client.close()
 
 
 async def test_what_was_read_before_costs_less(peer: ModelPeer) -> None:
@@ -253,7 +262,6 @@ async def test_what_was_read_before_costs_less(peer: ModelPeer) -> None:
     peer.ways.append("cached usage")
     usage = (await client.chat(a_question())).usage
     assert (usage.cached_tokens, usage.cost_micros) == (6, 5 + 3 + 14)
-    await client.close()
 
 
 @pytest.mark.parametrize(
@@ -272,7 +280,6 @@ async def test_half_a_batch_is_no_batch(peer: ModelPeer, way: str, says: str) ->
     with pytest.raises(ModelError, match=says) as failed:
         await client.embed(EmbedRequest(TEXTS))
     assert (failed.value.failure, peer.charged) == (Failure.MALFORMED, 1)
-    await client.close()
 
 
 async def test_a_large_batch_comes_as_it_is(peer: ModelPeer) -> None:
@@ -280,7 +287,6 @@ async def test_a_large_batch_comes_as_it_is(peer: ModelPeer) -> None:
     texts = tuple("x" * (n % 7 + 1) for n in range(5_000))
     answer = await client.embed(EmbedRequest(texts))
     assert [vector[0] for vector in answer.vectors] == [len(text) for text in texts]
-    await client.close()
 
 
 async def test_vectors_of_another_size_than_before_are_refused(peer: ModelPeer) -> None:
@@ -289,7 +295,6 @@ async def test_vectors_of_another_size_than_before_are_refused(peer: ModelPeer) 
     peer.ways.append("another size")
     with pytest.raises(ModelError, match="peer-embed have 5 numbers and had 4 before"):
         await client.embed(EmbedRequest(TEXTS))
-    await client.close()
 
 
 async def test_a_later_batch_that_fails_is_tried_again_by_itself(peer: ModelPeer) -> None:
@@ -301,7 +306,6 @@ async def test_a_later_batch_that_fails_is_tried_again_by_itself(peer: ModelPeer
     keys = [call.headers["idempotency-key"] for call in peer.calls]
     assert keys == ["task:0:peer-embed", "task:3:peer-embed", "task:3:peer-embed"]
     assert answer.usage.input_tokens == 15
-    await client.close()
 
 
 async def test_a_provider_that_fails_is_left_alone_and_tried_by_one(peer: ModelPeer) -> None:
@@ -322,7 +326,6 @@ async def test_a_provider_that_fails_is_left_alone_and_tried_by_one(peer: ModelP
     assert sum(isinstance(outcome, ModelError) for outcome in outcomes) == 4, "one tries, the others wait for it"
     assert len(peer.calls) == 4
     await client.chat(a_question())
-    await client.close()
 
 
 async def test_a_caller_that_goes_while_it_tries_lets_the_next_one_try(peer: ModelPeer) -> None:
@@ -336,7 +339,6 @@ async def test_a_caller_that_goes_while_it_tries_lets_the_next_one_try(peer: Mod
         async with asyncio.timeout(0.2):
             await client.chat(a_question())
     assert (await client.chat(a_question())).text
-    await client.close()
 
 
 async def test_refusals_leave_the_breaker_closed(peer: ModelPeer) -> None:
@@ -346,7 +348,6 @@ async def test_refusals_leave_the_breaker_closed(peer: ModelPeer) -> None:
         with pytest.raises(ModelError, match="HTTP 400"):
             await client.chat(a_question())
     assert (await client.chat(a_question())).text
-    await client.close()
 
 
 async def test_nobody_there_is_said_with_the_address_to_mend(peer: ModelPeer, free_port: int) -> None:
@@ -354,7 +355,25 @@ async def test_nobody_there_is_said_with_the_address_to_mend(peer: ModelPeer, fr
     with pytest.raises(ModelError, match=r"peer: no connection: .*See THE_BASE_URL\.") as failed:
         await client.chat(a_question())
     assert (failed.value.failure, failed.value.may_help) == (Failure.UNREACHABLE, True)
-    await client.close()
+
+
+async def test_our_own_network_is_for_those_who_are_allowed_to_lie_there(peer: ModelPeer) -> None:
+    client = a_client(peer, allow_private=False)
+    with pytest.raises(ModelError, match=r"lies in a private network; .*allow_private_addresses") as failed:
+        await client.chat(a_question())
+    assert (failed.value.failure, peer.connections) == (Failure.UNREACHABLE, 0)
+
+
+async def test_a_key_goes_nowhere_without_tls_but_into_our_own_network(
+    peer: ModelPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def getaddrinfo(_self: Any, _host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", port))]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    client = a_client(peer, url="http://models.example/v1")
+    with pytest.raises(ModelError, match="must begin with https://"):
+        await client.chat(a_question())
 
 
 async def test_connections_serve_again_after_a_stream(peer: ModelPeer) -> None:
@@ -363,4 +382,3 @@ async def test_connections_serve_again_after_a_stream(peer: ModelPeer) -> None:
         await client.chat(a_question(), lambda _part: None)
         await client.chat(a_question())
     assert peer.connections == 1
-    await client.close()

@@ -14,7 +14,7 @@ from nervio.adapters.models.offline import OfflineModels
 from nervio.adapters.models.policy import Policy, Restriction
 from nervio.adapters.models.routed import RoutedModels
 from nervio.ports.models import EmbedRequest, Failure, ModelError, Models
-from tests.conformance.asking import LIMITS, a_client, a_question
+from tests.conformance.asking import LIMITS, a_client, a_question, close_clients
 from tests.model_peer import ModelPeer, a_provider
 
 PATIENT = replace(LIMITS, attempts=2, first_pause_seconds=0.0)
@@ -25,6 +25,7 @@ async def peers() -> AsyncIterator[dict[str, ModelPeer]]:
     """Three that listen."""
     async with AsyncExitStack() as stack:
         yield {name: await stack.enter_async_context(a_provider()) for name in ("one", "two", "three")}
+        await close_clients()
 
 
 def routed(
@@ -48,7 +49,6 @@ async def test_the_next_one_answers_where_the_first_does_not(peers: dict[str, Mo
     peers["one"].ways.extend([way] * 4)
     assert (await models.chat(a_question(model="peer-chat"))).provider == "two"
     assert not peers["three"].calls
-    await models.close()
 
 
 async def test_whoever_showed_a_part_is_not_replaced(peers: dict[str, ModelPeer]) -> None:
@@ -62,7 +62,6 @@ async def test_whoever_showed_a_part_is_not_replaced(peers: dict[str, ModelPeer]
     peers["one"].ways.append("500")
     answer = await models.chat(a_question(model="peer-chat"), shown.append)
     assert answer.provider == "two", "nothing was shown yet"
-    await models.close()
 
 
 async def test_when_nobody_answers_each_is_named_and_the_shortest_wait_is_told(peers: dict[str, ModelPeer]) -> None:
@@ -75,7 +74,6 @@ async def test_when_nobody_answers_each_is_named_and_the_shortest_wait_is_told(p
     assert all(f"{name}: " in said for name in peers) and "See THE_API_KEY" in said
     assert (failed.value.failure, failed.value.may_help) == (Failure.RATE_LIMITED, True)
     assert failed.value.retry_after_seconds == 3600
-    await models.close()
 
 
 async def test_a_shop_asks_only_whom_it_may(peers: dict[str, ModelPeer]) -> None:
@@ -89,7 +87,6 @@ async def test_a_shop_asks_only_whom_it_may(peers: dict[str, ModelPeer]) -> None
         await models.chat(a_question(tenant_id="shop", model="one/peer-chat"))
     assert refused.value.failure is Failure.NOT_OFFERED
     assert len(peers["one"].calls) == 1
-    await models.close()
 
 
 async def test_a_name_that_nobody_has_is_answered_with_those_that_there_are(peers: dict[str, ModelPeer]) -> None:
@@ -97,7 +94,6 @@ async def test_a_name_that_nobody_has_is_answered_with_those_that_there_are(peer
     with pytest.raises(ModelError, match=r"'peer-chad' for chat\. There are: one/peer-chat, one/peer-unpriced, three/"):
         await models.chat(a_question(model="peer-chad"))
     assert (await models.chat(a_question(model="two/peer-of-tomorrow"))).model == "peer-of-tomorrow"
-    await models.close()
 
 
 async def test_the_cheapest_is_asked_and_the_fastest_is_learned(peers: dict[str, ModelPeer]) -> None:
@@ -105,13 +101,28 @@ async def test_the_cheapest_is_asked_and_the_fastest_is_learned(peers: dict[str,
         {"one": a_client(peers["one"], name="one"), "offline": OfflineModels()}, SystemClock(), policy=Policy.CHEAPEST
     )
     assert (await cheapest.chat(a_question())).provider == "offline"
-    await cheapest.close()
     fastest = routed(peers, Policy.FASTEST)
     peers["one"].ways.append("slow")
     asked = [(await fastest.chat(a_question(model="peer-chat"))).provider for _ in range(6)]
     assert asked[:3] == ["one", "two", "three"], "each is seen once"
     assert "one" not in asked[3:]
-    await fastest.close()
+
+
+async def test_one_who_is_not_there_is_not_asked_for_its_other_models(peers: dict[str, ModelPeer]) -> None:
+    models = routed(peers)
+    peers["one"].ways.append("no balance")
+    assert (await models.chat(a_question())).provider == "two"
+    assert len(peers["one"].calls) == 1
+    peers["one"].ways.append("no model")
+    assert (await models.chat(a_question())).model == "peer-unpriced", "one whose model is gone has another"
+
+
+async def test_to_fail_at_once_is_not_fast(peers: dict[str, ModelPeer]) -> None:
+    models = routed(peers, Policy.FASTEST)
+    peers["one"].ways.append("bad request")
+    for _ in range(4):
+        await models.chat(a_question(model="peer-chat"))
+    assert len(peers["one"].calls) == 1
 
 
 async def test_vectors_come_from_another_provider_only_where_the_model_is_the_same(
@@ -125,12 +136,10 @@ async def test_vectors_come_from_another_provider_only_where_the_model_is_the_sa
     peers["one"].ways.extend(["500"] * 2)
     with pytest.raises(ModelError, match="one: "):
         await models.embed(EmbedRequest(("soap",)))
-    await models.close()
     same = routed(peers)
     peers["one"].ways.extend(["500"] * 2)
     answer = await same.embed(EmbedRequest(("soap",)))
     assert (answer.provider, answer.model) == ("two", "peer-embed")
-    await same.close()
 
 
 WAYS = (
@@ -195,4 +204,4 @@ async def ask_and_judge(ways: list[list[str]], deeds: list[str], policy: Policy)
             runs = [name for n, name in enumerate(order) if n == 0 or order[n - 1] != name]
             assert len(runs) == len(set(runs)), "nobody is asked again after another was"
             assert all(order.count(name) <= PATIENT.attempts for name in order)
-        await models.close()
+        await close_clients()
