@@ -225,6 +225,13 @@ async def test_a_stream_may_take_its_time_as_long_as_it_goes_on(peer: ModelPeer)
     assert time.monotonic() - began > LIMITS.first_part_seconds
 
 
+async def test_a_stream_that_goes_on_for_ever_ends(peer: ModelPeer) -> None:
+    client = a_client(peer, limits=replace(LIMITS, whole_seconds=0.5))
+    peer.ways.append("slow parts")
+    with pytest.raises(ModelError, match=r"no whole answer within 0\.5 s"):
+        await client.chat(a_question("one two three four five six"), lambda _part: None)
+
+
 async def test_an_answer_that_lost_only_its_figures_is_an_answer(peer: ModelPeer) -> None:
     client = a_client(peer)
     peer.ways.append("cut after the reason")
