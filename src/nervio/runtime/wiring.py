@@ -40,6 +40,7 @@ from nervio.ports.bus import Bus
 from nervio.ports.clock import Clock
 from nervio.ports.halt import HaltNotices
 from nervio.ports.lock import Locks
+from nervio.ports.models import Models
 from nervio.ports.probes import About
 from nervio.runtime import keys
 from nervio.runtime.backups import heads_path
@@ -53,6 +54,7 @@ from nervio.runtime.halting import MIRROR_SECONDS, HaltMirror
 from nervio.runtime.http.metrics import count_requests
 from nervio.runtime.lock import DirectoryLock
 from nervio.runtime.manifests import MANIFESTS, permissions_of
+from nervio.runtime.models import make_models
 from nervio.runtime.outside import Outside
 from nervio.runtime.periodics import PacedWork
 from nervio.runtime.relay import CURSOR as RELAY_CURSOR
@@ -255,8 +257,8 @@ class App:
 
     def make_dispatcher(self) -> fleet.Dispatcher:
         """What hands out AI work in this process, with its transports to workers; not started."""
-        find_blocking = self.halt_watch.find_blocking_effect
-        return make_dispatcher(self.settings, self.system_ctx(), self.process_id, find_blocking, self.drafts)
+        find_blocking, models = self.halt_watch.find_blocking_effect, self._started().models
+        return make_dispatcher(self.settings, models, self.system_ctx(), self.process_id, find_blocking, self.drafts)
 
     async def first_tenant(self) -> Tenant | None:
         """The shop that was there first; None in an empty installation."""
@@ -332,8 +334,10 @@ class App:
         sealer = ledger.make_sealer(sealing)
         fold, surveillance = ledger.make_fold(), self._surveillance(sealing)
         mirror, outside = HaltMirror(watch, notices), self._open_outside(stack, watch)
+        models = make_models(settings, self.clock)
+        stack.push_async_callback(models.close)
         self._parts = _Parts(
-            database, authenticator, watch, mirror, sealing, sealer, fold, locks, surveillance, *outside
+            database, authenticator, watch, mirror, sealing, sealer, fold, locks, surveillance, models, *outside
         )
         stack.callback(self._forget_parts)
 
@@ -376,6 +380,7 @@ class _Parts:
     fold: ledger.BalancesFold
     locks: Locks
     surveillance: Surveillance
+    models: Models
     vault: Vault
     outside: Outside
     actions: ActionWorker
