@@ -329,3 +329,58 @@ async def test_nobody_is_asked_to_retry_what_is_done(store: Store) -> None:
         with pytest.raises(NervioError) as refused:
             await deed(store.ctx, queued.id)
         assert refused.value.code == "work_state"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"task_id": "no id"}, {"tenant_id": "'; DROP TABLE"}, {"token": -1}, {"token": 2**70}, {"task_id": ""}]
+)
+async def test_a_report_that_names_nothing_is_refused_and_costs_no_other_report(
+    store: Store, wrong: dict[str, object]
+) -> None:
+    queued = await fleet.submit_task(store.ctx, CHAT)
+    hands = Hands()
+    async with a_dispatcher(store, hands) as dispatcher:
+        dispatcher.joined(hands, a_profile())
+        await dispatcher.run_once()
+        (assignment,) = hands.take()
+        told = await dispatcher.report("w1", [replace(a_report(assignment), **wrong), a_report(assignment)])  # type: ignore[arg-type]
+    assert told == [Verdict.REFUSED, Verdict.ACCEPTED]
+    assert await state_of(store, queued.id) is TaskState.DONE
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -5.0, 1e300])
+async def test_a_worker_that_cannot_tell_the_time_spoils_nothing(store: Store, seconds: float) -> None:
+    queued = await fleet.submit_task(store.ctx, replace(CHAT, retries=1))
+    hands = Hands()
+    async with a_dispatcher(store, hands) as dispatcher:
+        dispatcher.joined(hands, a_profile())
+        await dispatcher.run_once()
+        (first,) = hands.take()
+        failed = a_report(first, Ending.FAILED, error="later", seconds=seconds, retry_after_seconds=seconds)
+        assert await report(dispatcher, failed) is Verdict.ACCEPTED
+        store.clock.advance(86_401)
+        dispatcher.joined(hands, a_profile())
+        await dispatcher.run_once()
+        dispatcher.joined(hands, a_profile())
+        await dispatcher.run_once()
+        (second,) = hands.take()
+        assert await report(dispatcher, a_report(second, seconds=seconds)) is Verdict.ACCEPTED
+    task, _ = await fleet.get_task(store.ctx, queued.id)
+    assert task.state is TaskState.DONE
+    (used,) = await fleet.read_usage(store.ctx, "2026-03-01", "2026-03-03")
+    assert 0 <= used.worked_ms <= 30 * 86_400_000
+
+
+async def test_what_waits_at_its_worker_for_a_slot_has_not_begun(store: Store) -> None:
+    await fleet.submit_tasks(store.ctx, [(CHAT, None)] * 2)
+    hands = Hands()
+    async with a_dispatcher(store, hands) as dispatcher:
+        dispatcher.joined(hands, a_profile(credit=2))
+        await dispatcher.run_once()
+        first, _ = hands.take()
+        store.clock.advance(0.75)
+        (capacity,) = dispatcher.roster.capacities()
+        assert capacity.free_at == [pytest.approx(1.25)], "a quarter of a second of the first, a second of the other"
+        await report(dispatcher, a_report(first, seconds=0.75))
+        (capacity,) = dispatcher.roster.capacities()
+        assert capacity.free_at == [pytest.approx(1.0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import msgspec
 
 from nervio.db.batch import Command, Lane
 from nervio.db.context import Ctx
+from nervio.kernel.ids import is_id
 from nervio.modules.fleet import metrics
 from nervio.modules.fleet.contracts import AttemptEnding
 from nervio.modules.fleet.domain.prediction import Speeds
@@ -26,6 +28,11 @@ _ENDINGS = {
     Ending.FAILED: AttemptEnding.FAILED,
     Ending.HANDED_BACK: AttemptEnding.HANDED_BACK,
 }
+LONGEST_WORK_SECONDS = 30 * 86_400.0
+LONGEST_PAUSE_SECONDS = 86_400.0
+"""The longest that a provider's wish to be asked later is followed."""
+LARGEST_TOKEN = 2**63 - 1
+
 _Waiting = tuple[str, Report, "asyncio.Future[Verdict]"]
 """(worker, what it reports, who waits for the verdict)"""
 _FINAL = (Verdict.ACCEPTED, Verdict.LATE, Verdict.REFUSED)
@@ -46,10 +53,14 @@ class Reports:
         futures: list[asyncio.Future[Verdict]] = []
         for report in reports:
             future: asyncio.Future[Verdict] = loop.create_future()
+            futures.append(future)
+            if not (is_id(report.tenant_id) and is_id(report.task_id) and 0 <= report.token <= LARGEST_TOKEN):
+                future.set_result(Verdict.REFUSED)  # names nothing that the store could be asked about
+                metrics.REPORTS_NOT_TAKEN.labels(Verdict.REFUSED.value).inc()
+                continue
             self._waiting.append((worker_id, report, future))
             self._under_way[report.tenant_id, report.task_id] = report.token
-            futures.append(future)
-        if self._writer is None or self._writer.done():
+        if self._waiting and (self._writer is None or self._writer.done()):
             self._writer = asyncio.create_task(self._write(), name="nervio-fleet-reports")
         return [await future for future in futures]
 
@@ -149,6 +160,9 @@ class Reports:
 
 def check_report(report: Report, most_bytes: int) -> Report:
     """The report as it can be kept: one whose result cannot be is a failure that says why."""
+    report = replace(report, seconds=_at_most(report.seconds, LONGEST_WORK_SECONDS))
+    if report.retry_after_seconds is not None:
+        report = replace(report, retry_after_seconds=_at_most(report.retry_after_seconds, LONGEST_PAUSE_SECONDS))
     if report.ending is not Ending.DONE:
         # What a worker says of an error may come from anywhere; the store takes neither NUL nor half a character.
         words = report.error.replace("\x00", "").encode(errors="replace").decode()
@@ -166,6 +180,11 @@ def check_report(report: Report, most_bytes: int) -> Report:
 
 def _failed(report: Report, error: str) -> Report:
     return replace(report, ending=Ending.FAILED, result="null", usage=None, error=error, may_help=False)
+
+
+def _at_most(seconds: float, most: float) -> float:
+    """A worker's number as a span of time; what is none counts as nothing."""
+    return min(seconds, most) if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
 def _is_json(text: str) -> bool:

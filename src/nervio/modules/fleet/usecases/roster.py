@@ -21,8 +21,12 @@ class Held:
 
     assignment: Assignment
     predicted: float
-    since: float
-    """On the monotonic clock."""
+    begun_at: float | None
+    """On the monotonic clock; None while it waits at its worker for a slot."""
+
+    def elapsed(self, now: float) -> float:
+        """Seconds that it has been worked on, as far as is known here."""
+        return 0.0 if self.begun_at is None else now - self.begun_at
 
 
 @dataclass(slots=True)
@@ -119,7 +123,8 @@ class Roster:
         if member is None:
             return False
         key = assignment.tenant_id, assignment.task_id
-        member.held[key] = Held(assignment, predicted, self._monotonic())
+        begun_at = self._monotonic() if len(member.held) < member.profile.slots else None
+        member.held[key] = Held(assignment, predicted, begun_at)
         self._holders[key] = worker_id, assignment.token
         return True
 
@@ -130,7 +135,11 @@ class Roster:
             return None
         del self._holders[key]
         member = self._members[holder[0]]
-        return member, member.held.pop(key)
+        held = member.held.pop(key)
+        for at_work in list(member.held.values())[: member.profile.slots]:
+            if at_work.begun_at is None:  # it waited for the slot that is free now
+                at_work.begun_at = self._monotonic()
+        return member, held
 
     def find_held(self, key: TaskKey, token: int) -> Held | None:
         """The assignment that is held under that token."""
@@ -158,9 +167,7 @@ class Roster:
                 frozenset(member.profile.kinds),
                 frozenset(member.profile.models),
                 member.free,
-                slots_free_at(
-                    member.profile.slots, ((held.predicted, now - held.since) for held in member.held.values())
-                ),
+                slots_free_at(member.profile.slots, [(held.predicted, held.elapsed(now)) for held in member.held.values()]),
             )
             for member in self._members.values()
         ]
