@@ -122,6 +122,8 @@ def test_a_second_account_takes_the_manners_of_its_preset(monkeypatch: pytest.Mo
         ({"PROVIDERS__MINE__API_KEY": "x"}, f"{PROVIDERS}__MINE__BASE_URL: is needed"),
         ({"PROVIDERS__MINE__BASE_URL": "models.example"}, f"{PROVIDERS}__MINE__BASE_URL: write an address such as"),
         ({"PROVIDERS__MINE__BASE_URL": "https://key@models.example"}, "the key stands in api_key"),
+        ({"PROVIDERS__GEMINI__API_KEY": "sk-abc…"}, f"{PROVIDERS}__GEMINI__API_KEY: holds characters that no key has"),
+        ({"PROVIDERS__MINE__BASE_URL": "https://señor.example"}, "write an address such as"),
         ({"PROVIDERS__MINE__API_KEE": "x"}, f"{PROVIDERS}__MINE__API_KEE: "),
         ({"PROVIDERS__MINE__PRESET": "chatty"}, f"{PROVIDERS}__MINE__PRESET: "),
         ({"PROVIDERS__OFFLINE__PRESET": "other"}, "'offline' is no name of a provider"),
@@ -223,6 +225,15 @@ async def test_a_failure_says_whether_and_when_to_try_again(monkeypatch: pytest.
     peer.ways.append("no model")
     with pytest.raises(TaskFailed, match=f"See {PROVIDERS}__KITCHEN__EMBED_MODELS"):
         await done(models, "embed", {"texts": ["a"]})
+    await models.close()
+
+
+async def test_a_model_of_any_name_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, peer: ModelPeer) -> None:
+    models = given(monkeypatch, **a_kitchen(peer))
+    answer, _ = await done(models, "chat", {"messages": [HELLO]}, "kitchen/señor\nfoo")
+    assert answer.result["model"] == peer.calls[0].body["model"] == "señor\nfoo"
+    with pytest.raises(TaskFailed, match="model holds half of a character"):
+        await done(models, "embed", {"texts": ["a"]}, "\ud800")
     await models.close()
 
 

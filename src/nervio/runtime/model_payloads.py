@@ -38,7 +38,9 @@ def chat_request(assignment: Assignment, payload: Any) -> ChatRequest:
     warmth = fields.get("temperature")
     if warmth is not None and (not isinstance(warmth, int | float) or isinstance(warmth, bool) or not 0 <= warmth <= 2):
         raise _wrong("temperature", "must be a number from 0 to 2")
-    return ChatRequest(messages, assignment.model, most, warmth, assignment.tenant_id, assignment.task_id)
+    return ChatRequest(
+        messages, _text(assignment.model, "model"), most, warmth, assignment.tenant_id, assignment.task_id
+    )
 
 
 def embed_request(assignment: Assignment, payload: Any) -> EmbedRequest:
@@ -47,7 +49,7 @@ def embed_request(assignment: Assignment, payload: Any) -> EmbedRequest:
     for n, text in enumerate(texts):
         if not _text(text, f"texts[{n}]").strip():
             raise _wrong(f"texts[{n}]", "must not be empty")
-    return EmbedRequest(tuple(texts), assignment.model, assignment.tenant_id, assignment.task_id)
+    return EmbedRequest(tuple(texts), _text(assignment.model, "model"), assignment.tenant_id, assignment.task_id)
 
 
 def _message(item: Any, field: str) -> Message:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from pydantic import SecretStr
+
 from nervio.adapters.models.offline import NAME as OFFLINE
 from nervio.adapters.models.offline import OfflineModels
 from nervio.adapters.models.policy import Policy, Restriction
@@ -116,7 +118,7 @@ def _provider(name: str, given: ProviderSettings, settings: Settings, prices: Pr
         f"{prefix}__BASE_URL",
         key_variable,
         f"{prefix}__{{ability}}_MODELS",
-        "" if key is None else key.get_secret_value(),
+        _checked_key(key, key_variable),
     )
     provider = compatible.Provider(name, preset, quirks, variables, base_url, models, is_private)
     limits = Limits(
@@ -130,6 +132,14 @@ def _provider(name: str, given: ProviderSettings, settings: Settings, prices: Pr
         largest_answer_bytes=group.largest_answer_bytes,
     )
     return compatible.OpenAICompatible(provider, clock, limits=limits, prices=prices)
+
+
+def _checked_key(key: SecretStr | None, variable: str) -> str:
+    """The key as it is sent. Raises SettingsError where no header could hold it, which would show it in an error."""
+    text = "" if key is None else key.get_secret_value().strip()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise SettingsError(f"{variable}: holds characters that no key has; copy it again.")
+    return text
 
 
 def _prices(group: ModelSettings) -> dict[str, Price | None]:

@@ -50,7 +50,13 @@ class ProviderSettings(BaseModel):
         if not value:
             return value
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username is not None:
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.query
+            or parts.username is not None
+            or not value.isascii()
+        ):
             raise ValueError("write an address such as https://models.example/v1; the key stands in api_key")
         return value.rstrip("/")
 

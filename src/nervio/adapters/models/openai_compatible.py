@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -230,7 +231,7 @@ class OpenAICompatible:
     @asynccontextmanager
     async def _exchange(self, asked: _Asked, until: float) -> AsyncIterator[tuple[Response, asyncio.Timeout]]:
         """An answer whose head is there, and the timer that ends it with a TimeoutError. What breaks is a ModelError."""
-        headers = {"Idempotency-Key": f"{asked.key}:{asked.model}"} if asked.key else None
+        headers = {"Idempotency-Key": _repeatable(asked)} if asked.key else None
         most = self._limits.largest_answer_bytes
         try:
             async with (
@@ -263,6 +264,11 @@ class OpenAICompatible:
     def _late(self, what: str, limit: str) -> ModelError:
         seconds: float = getattr(self._limits, limit)
         return self._failures.timeout(what, seconds, f"{self._limits.setting}__{limit.upper()}")
+
+
+def _repeatable(asked: _Asked) -> str:
+    """The same for the same request of the same task; hashed, because a header does not take every letter of a model's name."""
+    return hashlib.sha256(f"{asked.key}\n{asked.model}\n".encode() + asked.body).hexdigest()
 
 
 def _together(usages: Sequence[Usage]) -> Usage:
