@@ -12,7 +12,7 @@ from nervio.kernel.ids import new_id
 from nervio.ports.models import Ability, Models
 from nervio.ports.workers import Answer, Assignment, Job, TaskFailed
 from nervio.runtime import env_files
-from nervio.runtime.models import kinds_of, make_models
+from nervio.runtime.models import kinds_of, make_models, names_of
 from nervio.runtime.settings import OLD_NAMES, SettingsError, known_variables, load_settings
 from tests.model_peer import KEY, ModelPeer, a_provider
 
@@ -79,6 +79,16 @@ def test_the_old_key_of_openai_is_enough(monkeypatch: pytest.MonkeyPatch) -> Non
     assert asked(models, Ability.CHAT)[0] == "openai/gpt-5-mini"
     assert asked(models, Ability.EMBED) == ["openai/text-embedding-3-small"]
     assert all(offer.price for offer in models.offers)
+
+
+async def test_every_name_that_a_worker_is_known_by_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = given(monkeypatch)
+    assert names_of(models) == (
+        "offline-chat", "offline/offline-chat", "offline-hash-384", "offline/offline-hash-384",
+    )  # fmt: skip
+    for name in names_of(models)[:2]:
+        answer, _ = await done(models, "chat", {"messages": [HELLO]}, name)
+        assert answer.result["model"] == "offline-chat"
 
 
 @pytest.mark.parametrize("preset", ["openai", "gemini", "deepseek"])

@@ -58,6 +58,12 @@ def make_models(settings: Settings, clock: Clock) -> Models:
     )
 
 
+def names_of(models: Models) -> tuple[str, ...]:
+    """What a task may name as its model, for the profile of a worker: each by its own name and with its provider's before it."""
+    names = (name for offer in models.offers for name in (offer.model, f"{offer.provider}/{offer.model}"))
+    return tuple(dict.fromkeys(names))
+
+
 def kinds_of(models: Models) -> Mapping[str, Do]:
     """What a worker does that asks these models: chat and vision, whose parts are shown as they come, and embed."""
 
