@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench import document, report, seal, till
 from bench.events import run as events
+from bench.fleet import run as fleet
 from bench.halt import run as halt
 from bench.locks import run as locks
 from bench.simulation import run as simulation
@@ -20,6 +21,7 @@ BENCHES: Mapping[str, Callable[[report.Options], report.Report]] = {
     "events": events.run,
     "locks": locks.run,
     "halt": halt.run,
+    "fleet": fleet.run,
     "seal": seal.run,
     "simulation": simulation.run,
     "stock": stock.run,

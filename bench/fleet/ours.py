@@ -24,6 +24,7 @@ from nervio.modules.fleet.contracts import SubmitTask
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.ports.workers import Answer, Job
 from nervio.runtime.commits import RingingDatabase
+from nervio.runtime.settings import normalised_database_url
 
 QUEUE_CAPACITY = 100_000
 AT_ONCE = 500
@@ -75,8 +76,9 @@ async def main(address: str) -> None:
     clock = SystemClock()
     inner: PostgreSQLDatabase | SQLiteDatabase
     if "://" in address:
-        await migrate.upgrade(address)
-        inner = PostgreSQLDatabase(address, clock, QUEUE_CAPACITY)
+        url = normalised_database_url(address, None)
+        await migrate.upgrade(url)
+        inner = PostgreSQLDatabase(url, clock, QUEUE_CAPACITY)
     else:
         path = Path(address) / "nervio.db"
         await migrate.upgrade(f"sqlite:///{path}")

@@ -9,7 +9,7 @@ from nervio.db.context import Ctx
 from nervio.modules.fleet.api import Dispatcher, Drafts, FindBlocking
 from nervio.ports.models import Models
 from nervio.ports.workers import WorkerTransport
-from nervio.runtime.models import kinds_of
+from nervio.runtime.models import kinds_of, names_of
 from nervio.runtime.settings import Settings
 
 
@@ -26,5 +26,4 @@ def _transports(settings: Settings, models: Models, process_id: str) -> list[Wor
         return []
     # A name that people recognise, and that two processes of one machine do not share.
     worker_id = f"local-{socket.gethostname()}-{process_id[-6:]}"
-    names = sorted({name for offer in models.offers for name in (offer.model, f"{offer.provider}/{offer.model}")})
-    return [LocalWorkers(worker_id, kinds_of(models), names, slots=settings.fleet.local_slots)]
+    return [LocalWorkers(worker_id, kinds_of(models), names_of(models), slots=settings.fleet.local_slots)]

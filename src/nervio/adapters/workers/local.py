@@ -9,7 +9,19 @@ import time
 from collections.abc import Mapping, Sequence
 
 from nervio.kernel.ids import new_id
-from nervio.ports.workers import Answer, Assignment, Chunk, Do, Ending, Job, Master, Profile, Report, TaskFailed, Verdict
+from nervio.ports.workers import (
+    Answer,
+    Assignment,
+    Chunk,
+    Do,
+    Ending,
+    Job,
+    Master,
+    Profile,
+    Report,
+    TaskFailed,
+    Verdict,
+)
 
 log = logging.getLogger(__name__)
 

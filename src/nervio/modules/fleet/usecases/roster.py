@@ -167,7 +167,9 @@ class Roster:
                 frozenset(member.profile.kinds),
                 frozenset(member.profile.models),
                 member.free,
-                slots_free_at(member.profile.slots, [(held.predicted, held.elapsed(now)) for held in member.held.values()]),
+                slots_free_at(
+                    member.profile.slots, [(held.predicted, held.elapsed(now)) for held in member.held.values()]
+                ),
             )
             for member in self._members.values()
         ]
