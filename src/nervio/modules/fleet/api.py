@@ -26,11 +26,13 @@ from nervio.modules.fleet.contracts import (
     TaskQueued,
     TaskState,
     Usage,
+    WaitReason,
     WorkerRecord,
     WorkerStatus,
 )
 from nervio.modules.fleet.domain.prediction import Speed
 from nervio.modules.fleet.domain.tasks import check_task
+from nervio.modules.fleet.domain.waiting import why_waiting
 from nervio.modules.fleet.metrics import SUBMITTED, label_of
 from nervio.modules.fleet.store import tasks as store
 from nervio.modules.fleet.store import usage, workers
@@ -105,12 +107,15 @@ async def list_tasks(
     kind: str | None = None,
     before: tuple[Instant, str] | None = None,
     limit: int = 50,
+    backwards: bool = False,
 ) -> list[Task]:
-    """Tasks, the newest first; `before` is (created_at, id) of the last one seen."""
+    """Tasks, the newest first; `before` is (created_at, id) of the last one seen. With `backwards` the page before that one."""
     ctx.require(READ)
     most = min(limit, LONGEST_PAGE + 1)
     wanted = None if state is None else state.value
-    rows = await ctx.read(lambda c: store.list_tasks(c, state=wanted, kind=kind, before=before, limit=most))
+    rows = await ctx.read(
+        lambda c: store.list_tasks(c, state=wanted, kind=kind, before=before, limit=most, backwards=backwards)
+    )
     return [_task(row) for row in rows]
 
 
@@ -158,6 +163,14 @@ async def follow_answer(
     await get_task(ctx, task_id)
     async for part in follow(ctx, drafts, task_id, after):
         yield part
+
+
+async def explain_waiting(ctx: Ctx, task: Task, *, stopped: bool) -> WaitReason | None:
+    """Why a task is not being done now; None of one that does not wait. `stopped`: a stop forbids handing work out."""
+    ctx.require(READ)
+    if task.state is not TaskState.WAITING:
+        return None
+    return why_waiting(task, await ctx.database.read(workers.list_workers), ctx.clock.now(), stopped=stopped)
 
 
 async def list_workers(ctx: Ctx) -> list[WorkerRecord]:
@@ -248,6 +261,7 @@ __all__ = [
     "FindBlocking",
     "WorkerStatus",
     "cancel_task",
+    "explain_waiting",
     "follow_answer",
     "get_statistics",
     "get_task",

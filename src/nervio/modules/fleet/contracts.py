@@ -96,6 +96,22 @@ class AnswerPart:
     text: str
 
 
+class WaitReason(StrEnum):
+    """Why a task waits. Of several the one that somebody can do something about comes first."""
+
+    STOPPED = "stopped"
+    NO_WORKER = "no_worker"
+    """There is no worker at all."""
+    NO_KIND = "no_kind"
+    """There are workers, and none does this kind."""
+    NO_MODEL = "no_model"
+    """Its kind is done, and not with the model that it asks for."""
+    PAUSE = "pause"
+    """It is not tried before `run_at`: its last attempt failed."""
+    TURN = "turn"
+    """Those who can do it are busy with others, or it is about to be taken."""
+
+
 class AttemptEnding(StrEnum):
     """How an attempt ended."""
 

@@ -22,7 +22,7 @@ from nervio.modules.fleet.contracts import (
     WorkerStatus,
 )
 from nervio.web.bodies import instant_of
-from nervio.web.lists import ListQuery
+from nervio.web.lists import ExportQuery
 from nervio.web.values import NO_NUL, Moment, RequestBody
 
 PriorityName = Literal["high", "normal", "low"]
@@ -119,7 +119,7 @@ class MovedReply(BaseModel):
     state: TaskState
 
 
-class TaskQuery(ListQuery):
+class TaskQuery(ExportQuery):
     """What the list of tasks is narrowed by."""
 
     state: TaskState | None = Field(None, description="Only tasks in this state.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
 
 from nervio.kernel.errors import Kind, NervioError
 from nervio.modules.fleet import api
@@ -20,7 +21,7 @@ from nervio.modules.fleet.schemas import (
     TaskWithAttempts,
 )
 from nervio.web.access import needs
-from nervio.web.lists import page_of, position_of
+from nervio.web.lists import CSV_RESPONSE, Sheet, listed, page_of, position_of
 from nervio.web.pages import Page
 from nervio.web.problems import problem_of, refusals
 from nervio.web.request import CurrentCtx, IdempotencyKey
@@ -30,6 +31,13 @@ router = APIRouter(prefix="/api", tags=["fleet"])
 
 TaskId = Annotated[str, Path(pattern=ID_PATTERN)]
 LONGEST_WAIT_SECONDS = 60.0
+
+_CELLS = (
+    "id", "kind", "model", "priority", "state", "attempts", "worker", "error", "created_by", "created_at", "started_at",
+    "ended_at",
+)  # fmt: skip
+TASK_SHEET: Sheet[TaskReply] = Sheet("tasks", _CELLS, lambda task: [tuple(getattr(task, name) for name in _CELLS)])
+"""A row a task, without what it was asked and answered, which fits no cell."""
 
 _MOVES = refusals(Kind.NOT_FOUND, Kind.CONFLICT, Kind.TOO_MANY)
 
@@ -77,20 +85,26 @@ async def submit_tasks(ctx: CurrentCtx, body: TasksBody) -> TasksReply:
     operation_id="list_tasks",
     summary="List tasks",
     response_model=Page[TaskReply],
-    responses=refusals(),
+    responses={**CSV_RESPONSE, **refusals()},
     **needs(api.READ),
 )
-async def list_tasks(ctx: CurrentCtx, query: Annotated[TaskQuery, Query()]) -> Page[TaskReply]:
-    """Tasks, the newest first."""
-    before = position_of(query.cursor, "int", "id")
-    found = await api.list_tasks(
-        ctx,
-        state=query.state,
-        kind=query.kind,
-        before=None if before is None else (before[0], before[1]),
-        limit=query.limit + 1,
-    )
-    return page_of(found, query.limit, TaskReply.of, lambda task: (task.created_at, task.id))
+async def list_tasks(
+    request: Request, ctx: CurrentCtx, query: Annotated[TaskQuery, Query()]
+) -> Page[TaskReply] | Response:
+    """Tasks, the newest first. `format=csv` answers everything the filters leave, without payloads and results."""
+
+    async def read(cursor: str | None, limit: int) -> Page[TaskReply]:
+        before = position_of(cursor, "int", "id")
+        found = await api.list_tasks(
+            ctx,
+            state=query.state,
+            kind=query.kind,
+            before=None if before is None else (before[0], before[1]),
+            limit=limit + 1,
+        )
+        return page_of(found, limit, TaskReply.of, lambda task: (task.created_at, task.id))
+
+    return await listed(request, query, TASK_SHEET, read)
 
 
 @router.get(

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, func, select, update
 
 from nervio.db.dialects import Dialect, look_up
+from nervio.db.keyset import read_page
 from nervio.db.tables import queue_items
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.time import Instant
@@ -34,17 +35,15 @@ def list_tasks(
     kind: str | None,
     before: tuple[Instant, str] | None,
     limit: int,
+    backwards: bool = False,
 ) -> Sequence[Any]:
-    """Rows of tasks, the newest first; `before` is (created_at, id) of the last one seen."""
+    """Rows of tasks, the newest first; `before` is (created_at, id) of the last one seen, or of the first when `backwards`."""
     statement = select(*_SHOWN).where(_Q.tenant_id == connection.tenant_id, _Q.queue == QUEUE)
     if state is not None:
         statement = statement.where(_Q.state == state)
     if kind is not None:
         statement = statement.where(_Q.kind == kind)
-    if before is not None:
-        statement = statement.where(tuple_(_Q.created_at, _Q.id) < before)
-    ordered = statement.order_by(_Q.created_at.desc(), _Q.id.desc()).limit(limit)
-    return connection.execute(ordered).all()
+    return read_page(connection, statement, (_Q.created_at, _Q.id), before, limit, descending=True, backwards=backwards)
 
 
 def find_task(connection: TenantConnection, task_id: str) -> Any:
