@@ -41,6 +41,10 @@ PAGES = {
     "/console/setup": "catalog.write",
     "/console/password": "",
     "/console/safety/actions": "safety.read",
+    "/console/tasks": "fleet.read",
+    "/console/tasks?state=failed&kind=chat": "fleet.read",
+    "/console/workers": "fleet.read",
+    "/console/ask": "fleet.submit",
 }
 FORMS = {
     "/console/password": "",
@@ -80,6 +84,10 @@ FORMS = {
     "/console/safety/actions/alerts/x/acknowledge": "safety.acknowledge_alerts",
     "/console/safety/actions/destinations": "safety.manage_alerts",
     "/console/safety/actions/destinations/x/test": "safety.manage_alerts",
+    "/console/ask": "fleet.submit",
+    "/console/tasks/x/cancel": "fleet.submit",
+    "/console/tasks/x/retry": "fleet.submit",
+    "/console/views/tasks": "fleet.read",
 }
 
 

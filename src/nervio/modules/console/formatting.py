@@ -77,6 +77,24 @@ class Formats:
         """Write a change of quantity with its sign, also when it is positive."""
         return ("+" if milli > 0 else "") + self.quantity(milli)
 
+    def span(self, seconds: float) -> str:
+        """Write how long something took, as ``40 ms``, ``2,3 s``, ``3 min 5 s`` or ``2 h 10 min``: two units at most."""
+        if seconds < 0.1:
+            return f"{round(1000 * max(seconds, 0.0))}{NBSP}ms"
+        if seconds < 9.95:
+            whole, tenths = divmod(round(10 * seconds), 10)
+            return f"{self.number(whole, str(tenths))}{NBSP}s"
+        left = round(seconds)
+        for size, unit, smaller, part in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+            if left >= size:
+                rest = left % size // smaller
+                return f"{self.number(left // size)}{NBSP}{unit}" + (f" {rest}{NBSP}{part}" if rest else "")
+        return f"{left}{NBSP}s"
+
+    def second(self, moment: datetime) -> str:
+        """Write the time of day of a moment to the second, as ``14:05:09``."""
+        return self.local(moment).strftime("%H:%M:%S")
+
     def local(self, moment: datetime) -> datetime:
         """Return a UTC moment in the shop's zone."""
         return moment.astimezone(ZoneInfo(self.zone))

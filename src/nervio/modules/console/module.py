@@ -5,6 +5,7 @@ from __future__ import annotations
 from nervio.modules.console import routes
 from nervio.modules.console.rooms.account import routes as account
 from nervio.modules.console.rooms.actions import routes as actions
+from nervio.modules.console.rooms.ask import routes as ask
 from nervio.modules.console.rooms.dashboard import routes as dashboard
 from nervio.modules.console.rooms.imports import routes as imports
 from nervio.modules.console.rooms.journal import routes as journal
@@ -18,9 +19,11 @@ from nervio.modules.console.rooms.sell import routes as sell
 from nervio.modules.console.rooms.setup import routes as setup
 from nervio.modules.console.rooms.stock import routes as stock
 from nervio.modules.console.rooms.stop import routes as stop
+from nervio.modules.console.rooms.tasks import routes as tasks
 from nervio.modules.console.rooms.users import routes as users
 from nervio.modules.console.rooms.views import routes as views
 from nervio.modules.console.rooms.vitals import routes as vitals
+from nervio.modules.console.rooms.workers import routes as workers
 from nervio.web.manifest import Manifest
 
 ROOMS = (
@@ -39,6 +42,9 @@ ROOMS = (
     stop,
     actions,
     vitals,
+    tasks,
+    ask,
+    workers,
     login,
     setup,
     safety_events,

@@ -37,6 +37,8 @@ class Room:
     permission: str
     keys: str
     phone: bool = False
+    also: tuple[str, ...] = ()
+    """Addresses of its pages that do not begin with its own."""
 
     @property
     def label(self) -> str:
@@ -51,6 +53,7 @@ ROOMS = (
     Room("stock", "/console/stock", "stock", "stock.read", "g s", phone=True),
     Room("receipts", "/console/receipts", "receipt", "stock.write", "g r", phone=True),
     Room("journal", "/console/journal", "journal", "ledger.read", "g j"),
+    Room("tasks", "/console/tasks", "spark", "fleet.read", "g t", also=("/console/ask", "/console/workers")),
     Room("safety", "/console/safety", "alert", "safety.read", "g e"),
     Room("users", "/console/users", "people", "identity.users.read", "g u"),
 )
@@ -58,7 +61,7 @@ ROOMS = (
 
 @dataclass(frozen=True)
 class Tab:
-    """A page of a room that has several; ``name`` gives its label (``safety.tab.<name>``)."""
+    """A page of a room that has several; ``name`` gives its label (``safety.tab.<name>``, ``fleet.tab.<name>``)."""
 
     name: str
     path: str
@@ -74,6 +77,13 @@ SAFETY_TABS: tuple[Tab, ...] = (
     Tab("vitals", "/console/safety/vitals", "safety.stop_installation"),
 )
 """The pages of the nervous system, in the order in which somebody in trouble needs them."""
+
+FLEET_TABS: tuple[Tab, ...] = (
+    Tab("tasks", "/console/tasks", "fleet.read"),
+    Tab("ask", "/console/ask", "fleet.submit"),
+    Tab("workers", "/console/workers", "fleet.read"),
+)
+"""The pages of AI work: what is asked, and who does it."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +144,15 @@ class Shell:
         """Return the pages of the nervous system that this person may open."""
         return tuple(tab for tab in SAFETY_TABS if self.may(tab.permission))
 
+    def fleet_tabs(self) -> tuple[Tab, ...]:
+        """Return the pages of AI work that this person may open."""
+        return tuple(tab for tab in FLEET_TABS if self.may(tab.permission))
+
     def is_current(self, room: Room) -> bool:
         """Say whether the page belongs to ``room``; the dashboard is only itself, since all paths begin with its own."""
         if room.path == "/console":
             return self.path == room.path
-        return self.path == room.path or self.path.startswith(room.path + "/")
+        return any(self.path == path or self.path.startswith(path + "/") for path in (room.path, *room.also))
 
     def may(self, permission: str) -> bool:
         """Say whether the person holds ``permission``. Only hides controls: the module decides again on the write."""
@@ -207,6 +221,16 @@ def _clock(context: Context, moment: datetime) -> str:
     return _formats(context).clock(moment)
 
 
+@pass_context
+def _second(context: Context, moment: datetime) -> str:
+    return _formats(context).second(moment)
+
+
+@pass_context
+def _span(context: Context, seconds: float) -> str:
+    return _formats(context).span(seconds)
+
+
 def _build_environment(assets: Assets) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES_ROOT),
@@ -216,7 +240,8 @@ def _build_environment(assets: Assets) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        money=_money, quantity=_quantity, signed=_signed, number=_number, when=_when, day=_day, clock=_clock
-    )
+        money=_money, quantity=_quantity, signed=_signed, number=_number, when=_when, day=_day, clock=_clock,
+        second=_second, span=_span,
+    )  # fmt: skip
     environment.globals["fingerprint"] = assets.fingerprint
     return environment

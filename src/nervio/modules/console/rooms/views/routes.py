@@ -12,7 +12,7 @@ from nervio.modules.console.requests import open_frame, redirect, text_of
 from nervio.modules.console.shell import ROOMS, Room
 
 VIEWS = "/console/views/{name}"
-LISTS = {room.name: room for room in ROOMS if room.name in {"products", "stock", "receipts", "journal"}}
+LISTS = {room.name: room for room in ROOMS if room.name in {"products", "stock", "receipts", "journal", "tasks"}}
 
 router = page_router()
 

@@ -28,6 +28,8 @@ export async function swap(url, id, { push = true, quiet = false } = {}) {
     if (!reply.ok || !fresh) throw new Error(`no ${id} in ${url}`);
     // A code that is running into a field of this list must find the same field at its end.
     while (isScanning()) await new Promise((resolve) => setTimeout(resolve, 40));
+    // What comes again by itself and says nothing new is left as it is: somebody may have marked a part of it to copy.
+    if (quiet && document.getElementById(id).isEqualNode(fresh)) return;
     replace(document.getElementById(id), document.adoptNode(fresh));
     if (push) history.pushState({ swap: id }, "", url);
   } catch (error) {

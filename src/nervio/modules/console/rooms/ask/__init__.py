@@ -1,0 +1,1 @@
+"""Asking AI a question."""

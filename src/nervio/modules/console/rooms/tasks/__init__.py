@@ -1,0 +1,1 @@
+"""What was asked of AI, how each stands, and why one waits."""

@@ -1,0 +1,1 @@
+"""Who does AI work, what has been learnt of it, and what the shop used."""
