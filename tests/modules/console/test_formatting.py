@@ -50,3 +50,15 @@ def test_moments_are_those_of_the_shop() -> None:
 @pytest.mark.parametrize("text", ["²", "٣", "9" * 5_000, "-" + "9" * 5_000, "--5"])
 def test_what_is_no_figure_is_none_however_long(text: str) -> None:
     assert read_figure(text, 2, ",") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0_ms"), (-1, "0_ms"), (0.04, "40_ms"), (0.1, "0,1_s"), (2.34, "2,3_s"), (9.94, "9,9_s"), (9.97, "10_s"),
+        (59.4, "59_s"), (59.6, "1_min"), (185, "3_min 5_s"), (3_599.9, "1_h"), (7_800, "2_h 10_min"),
+        (90_000, "1_d 1_h"), (86_400_000, "1.000_d"),
+    ],
+)  # fmt: skip
+def test_how_long_something_took_is_told_in_two_units_at_most(seconds: float, text: str) -> None:
+    assert ARGENTINA.span(seconds) == text.replace("_", NBSP)
