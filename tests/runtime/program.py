@@ -78,13 +78,14 @@ class Answer:
 
 
 class Server:
-    """`nervio serve` as a process of its own."""
+    """`nervio serve` as a process of its own; with `module` another program that takes a port."""
 
-    def __init__(self, folder: Path, port: int, *arguments: str, **environment: str) -> None:
+    def __init__(self, folder: Path, port: int, *arguments: str, module: str = "nervio", **environment: str) -> None:
         self.folder, self.port, self.url = folder, port, f"http://127.0.0.1:{port}"
         self.output = folder / f"output-{port}.txt"
         self.environment = environment_in(folder, **environment)
-        command = [sys.executable, "-m", "nervio", *(arguments or ("up",)), "--port", str(port)]
+        usual = ("up",) if module == "nervio" else ()
+        command = [sys.executable, "-m", module, *(arguments or usual), "--port", str(port)]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output, cwd=folder)
 
