@@ -88,6 +88,7 @@ def task(_t: Texts, state: str = "done", reason: str = "") -> dict[str, Any]:
         ),
         "attempts": [attempt] if state == "waiting" else [attempt, last],
         "error": "",
+        "is_live": not is_over,
     }
 
 

@@ -268,6 +268,9 @@ async def test_figures_stand_above_the_list(shop: Shop) -> None:
     figures = re.findall(r'class="tile-figure">([^<]+)<', text)
     assert [figures[0], figures[1], figures[3]] == ["1", "1", "50\xa0%"]
     assert "The last one: no answer" in text
+    again = await shop.visitor.client.get(TASKS, headers={"X-Nervio-Swap": "task-figures"})
+    assert re.findall(r'class="tile-figure">([^<]+)<', again.text) == figures
+    assert "/console/tasks/" not in again.text, "the list is not read for it"
 
 
 async def test_workers_are_shown_with_what_is_learnt_of_them_and_used(shop: Shop) -> None:

@@ -38,6 +38,7 @@ LATER = replace(TASK, run_at=NOON + SECOND, attempts=1, error="no answer")
         (TASK, [WORKER], True, WaitReason.STOPPED),
         (TASK, [], False, WaitReason.NO_WORKER),
         (TASK, [GONE], False, WaitReason.NO_WORKER),
+        (TASK, [replace(WORKER, last_seen=NOON - 60 * SECOND)], False, WaitReason.NO_WORKER),
         (replace(TASK, kind="ocr"), [WORKER], False, WaitReason.NO_KIND),
         (TASK, [GONE, replace(WORKER, kinds=("ocr",))], False, WaitReason.NO_KIND),
         (replace(TASK, model="small"), [WORKER], False, WaitReason.TURN),
@@ -90,3 +91,17 @@ async def test_the_list_is_read_backwards_from_where_one_stands(store: Store) ->
     page = await fleet.list_tasks(store.ctx, before=last, limit=2, backwards=True)
 
     assert [task.id for task in page] == [ids[2], ids[1]]
+
+
+async def test_a_list_may_leave_out_what_weighs_most(store: Store) -> None:
+    queued = await fleet.submit_task(store.ctx, SubmitTask("weighed", "{}"))
+    hands, worker = Hands(), f"w-{store.ctx.tenant_id}"
+    async with a_dispatcher(store, hands) as dispatcher:
+        dispatcher.joined(hands, a_profile(worker, kinds=("weighed",)))
+        await dispatcher.run_once()
+        (assignment,) = hands.take(worker)
+        await report(dispatcher, a_report(assignment), worker)
+
+    for results, shown in ((True, {"text": "sí"}), (False, None)):
+        (task,) = await fleet.list_tasks(store.ctx, results=results)
+        assert (task.id, task.state, task.result) == (queued.id, TaskState.DONE, shown)

@@ -108,15 +108,20 @@ async def list_tasks(
     before: tuple[Instant, str] | None = None,
     limit: int = 50,
     backwards: bool = False,
+    results: bool = True,
 ) -> list[Task]:
-    """Tasks, the newest first; `before` is (created_at, id) of the last one seen. With `backwards` the page before that one."""
+    """Tasks, the newest first; `before` is (created_at, id) of the last one seen. With `backwards` the page before that one;
+    without `results` each has None for its own, which may have megabytes."""
     ctx.require(READ)
     most = min(limit, LONGEST_PAGE + 1)
     wanted = None if state is None else state.value
-    rows = await ctx.read(
-        lambda c: store.list_tasks(c, state=wanted, kind=kind, before=before, limit=most, backwards=backwards)
-    )
-    return [_task(row) for row in rows]
+
+    def query(connection: TenantConnection) -> Sequence[Any]:
+        return store.list_tasks(
+            connection, state=wanted, kind=kind, before=before, limit=most, backwards=backwards, results=results
+        )
+
+    return [_task(row) for row in await ctx.read(query)]
 
 
 async def get_task(ctx: Ctx, task_id: str) -> tuple[Task, list[Attempt]]:

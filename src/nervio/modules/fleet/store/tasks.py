@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select, update
+from sqlalchemy import Connection, Select, and_, func, null, select, update
 
 from nervio.db.dialects import Dialect, look_up
 from nervio.db.keyset import read_page
@@ -27,6 +27,8 @@ _SHOWN = (
     _Q.usage, _Q.error, _Q.created_by, _Q.created_at, _Q.run_at, _Q.deadline_at, _Q.started_at, _Q.ended_at,
 )  # fmt: skip
 
+_BRIEF = tuple(null().label("result") if column is _Q.result else column for column in _SHOWN)
+
 
 def list_tasks(
     connection: TenantConnection,
@@ -36,9 +38,11 @@ def list_tasks(
     before: tuple[Instant, str] | None,
     limit: int,
     backwards: bool = False,
+    results: bool = True,
 ) -> Sequence[Any]:
-    """Rows of tasks, the newest first; `before` is (created_at, id) of the last one seen, or of the first when `backwards`."""
-    statement = select(*_SHOWN).where(_Q.tenant_id == connection.tenant_id, _Q.queue == QUEUE)
+    """Rows of tasks, the newest first; `before` is (created_at, id) of the last one seen, or of the first when `backwards`.
+    Without `results` they have none, which may be most of their weight."""
+    statement = select(*(_SHOWN if results else _BRIEF)).where(_Q.tenant_id == connection.tenant_id, _Q.queue == QUEUE)
     if state is not None:
         statement = statement.where(_Q.state == state)
     if kind is not None:

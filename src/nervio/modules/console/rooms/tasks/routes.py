@@ -20,6 +20,8 @@ from nervio.modules.fleet.contracts import Attempt, Priority, Task, TaskState
 
 TASKS = "/console/tasks"
 MODULE = "fleet"
+FIGURES = "task-figures"
+"""The part of the list's page that loads itself again."""
 ENDED = (TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED)
 
 COLUMNS = (
@@ -45,9 +47,17 @@ async def show_tasks(request: Request) -> Response:
         return lists.to_csv("/api/tasks", state=state, kind=kind)
 
     async def read(position: lists.Positions | None, limit: int, backwards: bool) -> list[Task]:
+        if frame.request.headers.get("x-nervio-swap") == FIGURES:
+            return []  # the figures come again every two seconds, and nothing else of the page is looked at
         before = None if position is None else (position[0], position[1])
         return await api.list_tasks(
-            frame.ctx, state=state, kind=kind or None, before=before, limit=limit, backwards=backwards
+            frame.ctx,
+            state=state,
+            kind=kind or None,
+            before=before,
+            limit=limit,
+            backwards=backwards,
+            results=False,
         )
 
     cut = await lists.page(lists.start_of(frame, "int", "id"), read, lambda task: (task.created_at, task.id))
@@ -122,6 +132,8 @@ async def _task_page(frame: Frame, task_id: str, error: str = "", status: int = 
         "usage": reading.usage(task.usage),
         "attempts": _attempts(task, attempts),
         "error": error,
+        # A page that says what was refused stands at an address that answers to nothing but the form.
+        "is_live": task.state not in ENDED and not error,
     }
     return frame.page("task", context, status)
 
