@@ -157,6 +157,7 @@ async def test_any_result_is_readable_and_none_of_it_is_markup(shop: Shop) -> No
 )
 async def test_a_result_of_any_shape_has_a_page_of_bounded_length(shop: Shop, result: str) -> None:
     text = await page_of(shop, await ended(shop, SubmitTask("shapes", '{"n":1}'), result=result))
+    assert '<h1><span class="code">shapes</span></h1>' in text
     assert len(text) < 100_000
     assert ("/api/tasks/" in text) == (len(result) > 20_000 or result.startswith("[["))
 

@@ -182,6 +182,26 @@ def test_a_list_is_sorted_in_place_and_the_address_follows(open_page: Open) -> N
     assert page.evaluate("window.same") is True
 
 
+def test_a_part_that_loads_itself_again_is_replaced_only_when_it_says_something_new(open_page: Open) -> None:
+    page = open_page("workers")
+    page.evaluate("document.querySelector('#workers').same = true")
+    with page.expect_response("**/console/workers"):
+        pass
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.querySelector('#workers').same") is True
+    page.evaluate("document.querySelector('#workers tbody').textContent = ''")
+    _until(page, "document.querySelector('#workers').same === undefined")
+    assert page.locator("#workers tbody tr").count() == 3
+
+
+def test_the_palette_leads_to_a_question(open_page: Open) -> None:
+    page = open_page("dashboard")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("pregun", delay=120)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/console/ask", wait_until="commit")
+
+
 def test_a_column_is_left_out_in_place_and_its_menu_stays_open(open_page: Open) -> None:
     page = open_page("products")
     page.evaluate("document.querySelectorAll('dialog[open]').forEach((dialog) => dialog.close())")
