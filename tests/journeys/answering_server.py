@@ -41,7 +41,7 @@ class AnsweringApp(App):
         workers = LocalWorkers(WORKER, {"chat": answer})
         workers.profile = replace(workers.profile, version="1.0")
         find = self.halt_watch.find_blocking_effect
-        return Dispatcher(self.system_ctx(), self.process_id, [workers], self.settings.fleet, find)
+        return Dispatcher(self.system_ctx(), self.process_id, [workers], self.settings.fleet, find, self.drafts)
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ async def a_fleet(shop: Shop, hands: Hands) -> AsyncIterator[tuple[Dispatcher, S
     app = shop.program.app
     clock = SetClock(app.clock.now())
     ctx = replace(app.system_ctx(), clock=clock)
-    dispatcher = Dispatcher(ctx, new_id(), [hands], SETTINGS, app.halt_watch.find_blocking_effect)
+    dispatcher = Dispatcher(ctx, new_id(), [hands], SETTINGS, app.halt_watch.find_blocking_effect, app.drafts)
     try:
         yield dispatcher, clock
     finally:

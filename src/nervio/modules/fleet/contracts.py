@@ -201,8 +201,8 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """How long a kind of task takes somewhere, as far as it has been learnt. `error` is the usual factor between what was
-    predicted and what it took, less one: 0.3 says 30 % off."""
+    """How long a kind of task takes somewhere, as far as it has been learnt. `error` is the mean of |ln(took / predicted)|:
+    0.3 says that it is usually off by a factor of e^0.3."""
 
     kind: str
     model: str
