@@ -1,0 +1,237 @@
+"""Workers on other machines: work and presence over MQTT, results over gRPC.
+
+The broker is the wire, never the queue. What a worker holds is agreed on anew whenever it registers, and what did not arrive is
+handed back, so that neither a broker that was restarted nor a message that was lost keeps a task waiting for its lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from nervio.adapters.workers.grpc import GrpcAddress, ReportServer
+from nervio.adapters.workers.mqtt_messages import (
+    REGISTER_AGAIN,
+    AttemptKey,
+    BadMessage,
+    Register,
+    Topics,
+    read_register,
+    read_status,
+    write_cancel,
+    write_tasks,
+)
+from nervio.adapters.workers.mqtt_session import Broker, Message, MqttSession
+from nervio.kernel.ids import new_id
+from nervio.ports.workers import Assignment, Ending, Master, Profile, Report, Verdict
+
+log = logging.getLogger(__name__)
+
+SILENT_SECONDS = 2.5
+"""After so long without a sign the master may have given a worker up, so the next sign brings its whole profile."""
+JOIN_SECONDS = 10.0
+"""And so does one now and then: the master may have given it up for a reason of its own."""
+ASK_SECONDS = 1.0
+"""How often a worker is asked at most to register again."""
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Known:
+    """A worker as it said it is, and what was sent to it."""
+
+    profile: Profile
+    heard_at: float
+    joined_at: float
+    is_away: bool = False
+    """The broker said that nobody took what was sent, or is away itself."""
+    sent: dict[AttemptKey, Assignment] = field(default_factory=dict)
+
+
+class RemoteWorkers:
+    """See `WorkerTransport`. One process at a time hands out work under one prefix."""
+
+    name = "mqtt"
+    is_local = False
+
+    def __init__(self, broker: Broker, prefix: str, address: GrpcAddress) -> None:
+        self._topics = Topics(prefix)
+        self._server = ReportServer(address, self._settled)
+        self._session = MqttSession(
+            broker, f"nervio-master-{new_id()[-12:]}", self._opened, self._received, self._broker_lost, is_version_5=True
+        )
+        self._known: dict[str, _Known] = {}
+        self._asked: dict[str, float] = {}
+        self._master: Master | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def grpc_endpoint(self) -> str:
+        """Where workers bring results."""
+        return self._server.endpoint
+
+    async def start(self, master: Master) -> None:
+        """See `WorkerTransport`. Raises OSError where the port for results is taken."""
+        self._master = master
+        await self._server.start(master)
+        self._session.start()
+        self._do(self._try_endpoint())
+
+    async def assign(self, worker_id: str, assignments: Sequence[Assignment]) -> None:
+        """See `WorkerTransport`. What cannot be sent is handed back."""
+        known = self._known.get(worker_id)
+        if known is None or known.is_away or not self._session.is_open:
+            self._do(self._hand_back(worker_id, assignments))
+            return
+        for part, payload in write_tasks(self._server.endpoint, assignments):
+            for one in part:
+                known.sent[one.tenant_id, one.task_id, one.token] = one
+
+            def acknowledged(arrived: bool, part: Sequence[Assignment] = part) -> None:
+                if not arrived:
+                    self._nobody_there(worker_id, part)
+
+            try:
+                self._session.publish(Message(self._topics.tasks(worker_id), payload), acknowledged)
+            except OSError:
+                self._nobody_there(worker_id, part)
+
+    async def cancel(self, worker_id: str, assignments: Sequence[Assignment]) -> None:
+        """See `WorkerTransport`."""
+        known = self._known.get(worker_id)
+        for one in assignments if known is not None else ():
+            known.sent.pop((one.tenant_id, one.task_id, one.token), None)
+        if self._session.is_open:
+            self._session.publish(Message(self._topics.control(worker_id), write_cancel(assignments)))
+
+    async def close(self) -> None:
+        """See `WorkerTransport`."""
+        await self._session.close()
+        for task in list(self._background):
+            task.cancel()
+        if self._background:
+            await asyncio.wait(self._background)
+        await self._server.close()
+
+    # -- what the broker brings ------------------------------------------------------------------------------------------
+
+    async def _opened(self) -> None:
+        await self._session.subscribe(*self._topics.of_all)
+
+    def _broker_lost(self) -> None:
+        """Nothing can be sent; what workers have they go on with, and bring over gRPC."""
+        for known in self._known.values():
+            self._take_no_more(known)
+
+    def _received(self, message: Message) -> None:
+        try:
+            worker_id, about = self._topics.read(message.topic)
+            if about == "status":
+                self._beat(worker_id, read_status(message.payload).boot)
+            elif message.payload:
+                self._registered(worker_id, read_register(worker_id, message.payload), message.is_retained)
+        except BadMessage as problem:
+            log.warning("worker_misunderstood", extra={"topic": message.topic, "error": str(problem)})
+
+    def _registered(self, worker_id: str, register: Register, is_retained: bool) -> None:
+        assert self._master is not None
+        known = self._known.get(worker_id)
+        if register.gone:
+            if known is not None and known.profile.boot == register.boot:
+                del self._known[worker_id]
+                self._master.left(worker_id, register.boot, register.reason or "The worker has left.")
+            if known is None or known.profile.boot == register.boot:
+                # Nobody needs to remember it. Should its next start have been faster than this, its next beat tells us.
+                self._session.publish(Message(self._topics.register(worker_id), b"", is_retained=True))
+            return
+        if is_retained:
+            # It was there once. Whether it still is, and what it has, it says itself.
+            self._ask(worker_id)
+            return
+        now, profile = time.monotonic(), register.profile()
+        if known is None or known.profile.boot != profile.boot:
+            self._known[worker_id] = _Known(profile, now, now)
+            self._master.joined(self, profile)
+            return
+        known.profile, known.heard_at, known.joined_at, known.is_away = profile, now, now, False
+        holding = {attempt.key for attempt in register.holding}
+        missing = [one for key, one in known.sent.items() if key not in holding]
+        self._master.joined(self, profile)
+        if missing:
+            log.info("assignments_not_arrived", extra={"worker": worker_id, "tasks": len(missing)})
+            self._do(self._hand_back(worker_id, missing))
+
+    def _beat(self, worker_id: str, boot: str) -> None:
+        assert self._master is not None
+        known, now = self._known.get(worker_id), time.monotonic()
+        if known is None or known.profile.boot != boot or known.is_away:
+            self._ask(worker_id)
+        elif now - known.heard_at > SILENT_SECONDS or now - known.joined_at > JOIN_SECONDS:
+            known.joined_at = now
+            self._master.joined(self, known.profile)
+        if known is not None and known.profile.boot == boot:
+            known.heard_at = now
+            self._master.seen(worker_id)
+
+    def _ask(self, worker_id: str) -> None:
+        """Asks a worker to register again, which it does at once if it is there."""
+        now = time.monotonic()
+        if now - self._asked.get(worker_id, -ASK_SECONDS) >= ASK_SECONDS and self._session.is_open:
+            self._asked[worker_id] = now
+            self._session.publish(Message(self._topics.control(worker_id), REGISTER_AGAIN))
+
+    # -- what did not arrive ---------------------------------------------------------------------------------------------
+
+    def _nobody_there(self, worker_id: str, assignments: Sequence[Assignment]) -> None:
+        known = self._known.get(worker_id)
+        if known is not None:
+            self._take_no_more(known)
+        self._do(self._hand_back(worker_id, assignments))
+
+    def _take_no_more(self, known: _Known) -> None:
+        """Gives a worker no more work until it registers again; it keeps what it has."""
+        assert self._master is not None
+        if not known.is_away:
+            known.is_away = True
+            self._master.joined(self, replace(known.profile, credit=0))
+
+    async def _hand_back(self, worker_id: str, assignments: Sequence[Assignment]) -> None:
+        assert self._master is not None
+        left = [Report(one.tenant_id, one.task_id, one.token, Ending.HANDED_BACK) for one in assignments]
+        pause = FIRST_PAUSE_SECONDS
+        while left:
+            verdicts = await self._master.report(worker_id, left)
+            for report, verdict in zip(left, verdicts, strict=True):
+                if verdict is not Verdict.RETRY:
+                    self._settled(worker_id, (report.tenant_id, report.task_id, report.token))
+            left = [report for report, verdict in zip(left, verdicts, strict=True) if verdict is Verdict.RETRY]
+            if left:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _settled(self, worker_id: str, key: AttemptKey) -> None:
+        known = self._known.get(worker_id)
+        if known is not None:
+            known.sent.pop(key, None)
+
+    def _do(self, work: object) -> None:
+        task = asyncio.create_task(work, name="nervio-remote-workers")  # type: ignore[arg-type]
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _try_endpoint(self) -> None:
+        """Says so where the address that workers are told leads nowhere from here."""
+        host, _, port = self._server.endpoint.rpartition(":")
+        try:
+            async with asyncio.timeout(5.0):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            writer.close()
+        except OSError as error:
+            log.warning(
+                "grpc_endpoint_not_reached: workers are told to bring results there; check NERVIO_WORKERS__GRPC_ENDPOINT",
+                extra={"endpoint": self._server.endpoint, "error": str(error) or type(error).__name__},
+            )

@@ -1,0 +1,80 @@
+"""What a worker's own functions see: the job, and the ways in which it may end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+AttemptKey = tuple[str, str, int]
+"""(tenant, task, token)"""
+
+LATEST_CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a task came to: `result` is anything that JSON can say, `usage` what it cost (`input_tokens`, `output_tokens`, …)."""
+
+    result: Any
+    usage: Mapping[str, Any] | None = None
+
+
+class TaskFailed(Exception):
+    """An attempt that came to nothing. `may_help` False says that trying again is of no use."""
+
+    def __init__(self, message: str, *, may_help: bool = True, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.may_help, self.retry_after_seconds = may_help, retry_after_seconds
+
+
+class Room:
+    """What `emit` gives back: await it in async functions, so that a slow reader slows the function and not the memory."""
+
+    def __init__(self, wait: Callable[[], Awaitable[None]] | None) -> None:
+        self._wait = wait
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._wait is not None:
+            yield from self._wait().__await__()
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One attempt at a task. Files in `payload` are named by reference."""
+
+    tenant_id: str
+    task_id: str
+    token: int
+    kind: str
+    model: str
+    payload: Any
+    attempt: int
+    size: int
+    deadline_at: str | None
+    say: Callable[[Job, int, str], Room] = field(repr=False)
+    _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
+    _n: int = field(default=0, repr=False)
+
+    @property
+    def key(self) -> AttemptKey:
+        """What names the attempt. Good as an idempotency key towards whoever is paid for the work, without the token."""
+        return self.tenant_id, self.task_id, self.token
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nobody wants the result any more. A function in a thread looks at it now and then; an async one is cancelled."""
+        return self._cancelled.is_set()
+
+    def emit(self, text: str) -> Room:
+        """Shows a part of the answer while it is being made: `job.emit(...)` in a plain function, which waits where whoever reads
+        is slow; `await job.emit(...)` in an async one, which waits then."""
+        if self._cancelled.is_set():
+            return Room(None)
+        self._n += 1
+        return self.say(self, self._n - 1, text)
+
+    def cancel(self) -> None:
+        """Nobody wants the result any more."""
+        self._cancelled.set()
