@@ -58,15 +58,15 @@ async def test_a_hundred_tasks_come_back_each_with_its_own_result(fleet: Fleet) 
 
 
 async def test_a_worker_never_holds_more_than_it_said(fleet: Fleet) -> None:
-    await fleet.submit_many([{"sleep_seconds": 0.05}] * 12)
+    ids = await fleet.submit_many([{"sleep_seconds": 0.05}] * 12)
     (member,) = fleet.dispatcher.roster
+    ending = asyncio.gather(*(fleet.ended(task_id) for task_id in ids))
     most = 0
-    done = 0
-    async with asyncio.timeout(20):
-        while done < 12:
-            most, done = max(most, len(member.held)), (await api.get_statistics(fleet.store.ctx)).done
-            await asyncio.sleep(0.001)
+    while not ending.done():
+        most = max(most, len(member.held))
+        await asyncio.sleep(0.001)
 
+    assert [task.state for task, _ in ending.result()] == ["done"] * 12
     assert most == member.profile.credit == 4
 
 

@@ -21,6 +21,7 @@ from nervio.modules.fleet.settings import FleetSettings
 from nervio.modules.identity.settings import IdentitySettings
 from nervio.modules.safety.settings import ActionSettings, SafetySettings
 from nervio.modules.stock.settings import StockSettings
+from nervio.runtime.fleet_transport_settings import FleetTransportSettings
 from nervio.runtime.keeping_settings import BackupSettings, LedgerSettings, RetentionSettings
 from nervio.runtime.models_settings import ModelSettings
 
@@ -213,6 +214,7 @@ class Settings(BaseSettings):
     actions: ActionSettings = _group(ActionSettings)
     fleet: FleetSettings = _group(FleetSettings)
     models: ModelSettings = _group(ModelSettings)
+    workers: FleetTransportSettings = _group(FleetTransportSettings)
     backup: BackupSettings = _group(BackupSettings)
     retention: RetentionSettings = _group(RetentionSettings)
     events: EventsSettings = _group(EventsSettings)
