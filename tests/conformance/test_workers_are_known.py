@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
 
 from nervio.adapters.workers.grpc import GrpcAddress
 from nervio.adapters.workers.grpc_messages import METHOD, FromWorker, ToWorker
+from tests import services
 from tests.builders import Store
 from tests.conformance.certificates import Authority, Pair
 from tests.conformance.fleets import Fleet, a_living_store, a_master, a_prefix, a_worker, remote, until
@@ -127,27 +130,18 @@ async def _say_hello(endpoint: str, credentials: grpc.ChannelCredentials) -> obj
         hello.hello.worker_id = "w"
         async with asyncio.timeout(10):
             # A refused handshake ends the call before it has begun; which of the two says so is a matter of luck.
-            try:
+            with suppress(asyncio.InvalidStateError):
                 await call.write(hello)
-            except asyncio.InvalidStateError:
-                pass
             answer = await call.read()
         if answer is grpc.aio.EOF:
             raise grpc.aio.AioRpcError(await call.code(), None, None, await call.details())
         return answer
 
 
-def _an_open_fleet(folder: Path, store: Store, address: GrpcAddress) -> object:
-    from contextlib import asynccontextmanager
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[tuple[Fleet, int, str]]:
-        from urllib.parse import urlsplit
-
-        from tests import services
-
-        port, prefix = urlsplit(services.url("mqtt")).port or 1883, a_prefix()
-        async with a_master(store, remote(port, prefix, address)) as fleet:
-            yield fleet, port, prefix
-
-    return opened()
+@asynccontextmanager
+async def _an_open_fleet(
+    folder: Path, store: Store, address: GrpcAddress
+) -> AsyncIterator[tuple[Fleet, int, str]]:
+    port, prefix = urlsplit(services.url("mqtt")).port or 1883, a_prefix()
+    async with a_master(store, remote(port, prefix, address)) as fleet:
+        yield fleet, port, prefix

@@ -150,7 +150,7 @@ class MqttSession:
             began = time.monotonic()
             try:
                 await self._connect()
-                log.info("broker_connected", extra={"broker": str(self._broker)})
+                log.info("broker_connected: %s", self._broker)
                 self._said = "", 0.0
                 await self._opened()
                 await self._keep()
@@ -167,7 +167,7 @@ class MqttSession:
     def _say(self, why: str) -> None:
         now = time.monotonic()
         if why != self._said[0] or now - self._said[1] > SAY_AGAIN_SECONDS:
-            log.warning("broker_away: waiting for it", extra={"broker": str(self._broker), "error": why})
+            log.warning("broker_away: %s, waiting for it: %s", self._broker, why)
             self._said = why, now
 
     async def _connect(self) -> None:
@@ -296,7 +296,7 @@ class MqttSession:
         try:
             self._received(Message(message.topic, message.payload, message.qos, message.retain))
         except Exception:
-            log.exception("message_not_handled", extra={"topic": message.topic})
+            log.exception("message_not_handled: %s", message.topic)
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, code: Any, _properties: Any) -> None:
         acknowledged = self._waiting.pop(mid, None)
