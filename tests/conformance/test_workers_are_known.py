@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
@@ -99,7 +100,9 @@ async def test_results_with_a_wrong_token_are_refused_and_the_worker_says_so(
     assert (task.state, [attempt.ending for attempt in attempts]) == ("done", ["lost", "done"])
 
 
-async def test_a_worker_without_a_certificate_does_not_get_in_where_they_are_wanted(tmp_path: Path, store: Store) -> None:
+async def test_a_worker_without_a_certificate_does_not_get_in_where_they_are_wanted(
+    tmp_path: Path, store: Store
+) -> None:
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
     address = a_guarded_address(authority, authority.issue("master"), mutual=True, token=None)
     root = authority.ca.read_bytes()
@@ -123,7 +126,7 @@ async def test_a_worker_without_a_certificate_does_not_get_in_where_they_are_wan
     assert welcome.welcome.largest_message_bytes == 64 * 1024 * 1024
 
 
-async def _say_hello(endpoint: str, credentials: grpc.ChannelCredentials) -> object:
+async def _say_hello(endpoint: str, credentials: grpc.ChannelCredentials) -> Any:
     async with grpc.aio.secure_channel(endpoint, credentials) as channel:
         call = channel.stream_stream(METHOD, FromWorker.SerializeToString, ToWorker.FromString)()
         hello = FromWorker()
@@ -139,9 +142,7 @@ async def _say_hello(endpoint: str, credentials: grpc.ChannelCredentials) -> obj
 
 
 @asynccontextmanager
-async def _an_open_fleet(
-    folder: Path, store: Store, address: GrpcAddress
-) -> AsyncIterator[tuple[Fleet, int, str]]:
+async def _an_open_fleet(folder: Path, store: Store, address: GrpcAddress) -> AsyncIterator[tuple[Fleet, int, str]]:
     port, prefix = urlsplit(services.url("mqtt")).port or 1883, a_prefix()
     async with a_master(store, remote(port, prefix, address)) as fleet:
         yield fleet, port, prefix

@@ -281,7 +281,7 @@ def _spy(broker: OwnMosquitto, topic: str, heard: list[bytes]) -> paho.Client:
     """Somebody else on the broker, who hears what is said on a topic."""
     client = paho.Client(CallbackAPIVersion.VERSION2)
     ready: list[bool] = []
-    client.on_message = lambda _client, _data, message: heard.append(message.payload)
+    client.on_message = lambda _client, _data, message: heard.append(bytes(message.payload))
     client.on_subscribe = lambda *_: ready.append(True)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()

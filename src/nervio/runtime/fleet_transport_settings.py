@@ -31,14 +31,16 @@ class FleetTransportSettings(BaseModel):
     )
     broker_key_file: Path | None = Field(None, description="PEM file: its key.")
     grpc_listen: str = Field(
-        "127.0.0.1:50051", description="host:port where results are taken; 0.0.0.0:50051 for every network of the machine."
+        "127.0.0.1:50051",
+        description="host:port where results are taken; 0.0.0.0:50051 for every network of the machine.",
     )
     grpc_endpoint: str = Field(
         "",
         description="host:port that workers are told to bring results to, as they reach it. Empty: the same as grpc_listen.",
     )
     grpc_certificate_file: Path | None = Field(
-        None, description="PEM file: the certificate of the server for results, with those that signed it. Turns TLS on."
+        None,
+        description="PEM file: the certificate of the server for results, with those that signed it. Turns TLS on.",
     )
     grpc_key_file: Path | None = Field(None, description="PEM file: its key.")
     grpc_client_ca_file: Path | None = Field(

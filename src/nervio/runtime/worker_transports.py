@@ -91,7 +91,10 @@ def _refuse_unreachable(endpoint: str) -> None:
 
 
 def _check_files(settings: FleetTransportSettings) -> None:
-    for certificate, key in (("grpc_certificate_file", "grpc_key_file"), ("broker_certificate_file", "broker_key_file")):
+    for certificate, key in (
+        ("grpc_certificate_file", "grpc_key_file"),
+        ("broker_certificate_file", "broker_key_file"),
+    ):
         if (getattr(settings, certificate) is None) != (getattr(settings, key) is None):
             raise SettingsError(f"{_name(certificate)} and {_name(key)} go together; one of them is empty.")
     if settings.grpc_client_ca_file is not None and settings.grpc_certificate_file is None:

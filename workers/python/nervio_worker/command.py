@@ -1,12 +1,12 @@
 """`nervio-worker`: runs a worker with the kinds of a module of one's own.
 
-    # my_kinds.py
-    from nervio_worker import Job, kind
+# my_kinds.py
+from nervio_worker import Job, kind
 
-    @kind("chat")
-    def chat(job: Job) -> str: ...
+@kind("chat")
+def chat(job: Job) -> str: ...
 
-    nervio-worker --broker mqtt://worker@broker:1883 --module my_kinds --slots 4
+nervio-worker --broker mqtt://worker@broker:1883 --module my_kinds --slots 4
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class TaskFailed(Exception):
 class Room:
     """What `emit` gives back: await it in async functions, so that a slow reader slows the function and not the memory."""
 
-    def __init__(self, wait: Callable[[], Awaitable[None]] | None) -> None:
+    def __init__(self, wait: Callable[[], Awaitable[object]] | None) -> None:
         self._wait = wait
 
     def __await__(self) -> Generator[Any, None, None]:

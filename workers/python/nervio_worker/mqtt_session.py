@@ -129,9 +129,10 @@ class MqttSession:
         """Publishes, and waits until the broker has it. Raises OSError where it is away."""
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.publish(message, lambda _: None if taken.done() else taken.set_result(None))
-        broken = asyncio.create_task(self._broken.wait())
+        broken = asyncio.ensure_future(self._broken.wait())
+        waiting: list[asyncio.Future[Any]] = [taken, broken]
         try:
-            await asyncio.wait([taken, broken], timeout=ANSWER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, timeout=ANSWER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             broken.cancel()
         if not taken.done():
@@ -184,7 +185,7 @@ class MqttSession:
         except asyncio.CancelledError:
             connecting.add_done_callback(lambda done: None if done.exception() else client.disconnect())
             raise
-        line = client.socket()
+        line: Any = client.socket()
         if line is None:
             raise ConnectionError("the broker hung up")
         # Without it the small messages of both sides wait for each other: 44 ms in place of 0.4.
@@ -234,7 +235,10 @@ class MqttSession:
             if line is not None:
                 self._on_socket_close(client, None, line)
                 line.close()
-        for answer in (*self._answers.values(), *([self._connected] if self._connected else [])):
+        answers: list[asyncio.Future[Any]] = [*self._answers.values()]
+        if self._connected is not None:
+            answers.append(self._connected)
+        for answer in answers:
             if not answer.done():
                 answer.set_exception(ConnectionError("the broker hung up"))
             if not answer.cancelled():
@@ -294,7 +298,7 @@ class MqttSession:
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         try:
-            self._received(Message(message.topic, message.payload, message.qos, message.retain))
+            self._received(Message(message.topic, bytes(message.payload), message.qos, message.retain))
         except Exception:
             log.exception("message_not_handled: %s", message.topic)
 

@@ -177,7 +177,9 @@ class Results:
                 await call.write(hello)
                 welcome = await call.read()
             if welcome is grpc.aio.EOF:
-                raise ConnectionError(f"the master ended the stream: {(await call.code()).name}: {await call.details()}")
+                raise ConnectionError(
+                    f"the master ended the stream: {(await call.code()).name}: {await call.details()}"
+                )
             self._largest = min(welcome.welcome.largest_message_bytes or LARGEST_MESSAGE_BYTES, LARGEST_MESSAGE_BYTES)
             self._may_show = True
             self._unsent = deque(self._reports)
@@ -231,7 +233,9 @@ class Results:
                 return
             waiting = asyncio.create_task(self._something.wait())
             try:
-                done, _ = await asyncio.wait({waiting, reading}, timeout=BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    {waiting, reading}, timeout=BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
             finally:
                 waiting.cancel()
             if not done:

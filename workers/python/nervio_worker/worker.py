@@ -118,7 +118,8 @@ class _Presence:
         self._boot = secrets.token_hex(8)
         self._credit = options.credit or 2 * options.slots * max(kind.batch for kind in kinds.values())
         identity = Identity(options.id, self._boot, options.token, _grpc_credentials(options))
-        self._results = Results(identity, lambda key: self._desk.settle(key))
+        # The desk reports to the results and hears from them; one of the two has to be made first.
+        self._results = Results(identity, lambda key: self._desk.settle(key))  # noqa: PLW0108
         self._desk = Desk(kinds, options.slots, self._credit, self._results, self._changed)
         self._top = f"{options.prefix}/workers/{options.id}"
         self._state = "idle"

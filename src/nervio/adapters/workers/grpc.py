@@ -73,9 +73,7 @@ class ReportServer:
         """Listens. Raises OSError where the port is taken."""
         self._master = master
         server = grpc.aio.server(options=OPTIONS)
-        handler = grpc.stream_stream_rpc_method_handler(
-            self._work, FromWorker.FromString, ToWorker.SerializeToString
-        )
+        handler = grpc.stream_stream_rpc_method_handler(self._work, FromWorker.FromString, ToWorker.SerializeToString)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD_NAME: handler}),))
         address = self._address
         try:
@@ -103,8 +101,10 @@ class ReportServer:
     async def _work(self, _requests: Any, context: Any) -> None:
         await self._admit(context)
         hello = await context.read()
-        if hello is grpc.aio.EOF or hello.WhichOneof("message") != "hello" or not WORKER_ID.fullmatch(
-            hello.hello.worker_id
+        if (
+            hello is grpc.aio.EOF
+            or hello.WhichOneof("message") != "hello"
+            or not WORKER_ID.fullmatch(hello.hello.worker_id)
         ):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The first message must be hello, with a worker_id.")
         stream = _Stream(self._of(hello.hello.worker_id), context)

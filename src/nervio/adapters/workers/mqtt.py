@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nervio.adapters.workers.grpc import GrpcAddress, ReportServer
 from nervio.adapters.workers.mqtt_messages import (
@@ -62,7 +63,12 @@ class RemoteWorkers:
         self._topics = Topics(prefix)
         self._server = ReportServer(address, self._settled)
         self._session = MqttSession(
-            broker, f"nervio-master-{new_id()[-12:]}", self._opened, self._received, self._broker_lost, is_version_5=True
+            broker,
+            f"nervio-master-{new_id()[-12:]}",
+            self._opened,
+            self._received,
+            self._broker_lost,
+            is_version_5=True,
         )
         self._known: dict[str, _Known] = {}
         self._asked: dict[str, float] = {}
@@ -103,8 +109,9 @@ class RemoteWorkers:
     async def cancel(self, worker_id: str, assignments: Sequence[Assignment]) -> None:
         """See `WorkerTransport`."""
         known = self._known.get(worker_id)
-        for one in assignments if known is not None else ():
-            known.sent.pop((one.tenant_id, one.task_id, one.token), None)
+        if known is not None:
+            for one in assignments:
+                known.sent.pop((one.tenant_id, one.task_id, one.token), None)
         if self._session.is_open:
             self._session.publish(Message(self._topics.control(worker_id), write_cancel(assignments)))
 
@@ -218,8 +225,8 @@ class RemoteWorkers:
         if known is not None:
             known.sent.pop(key, None)
 
-    def _do(self, work: object) -> None:
-        task = asyncio.create_task(work, name="nervio-remote-workers")  # type: ignore[arg-type]
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="nervio-remote-workers")
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

@@ -135,9 +135,7 @@ def read_status(payload: bytes) -> Status:
         raise BadMessage(str(error)) from None
 
 
-def write_tasks(
-    grpc_endpoint: str, assignments: Sequence[Assignment]
-) -> Iterator[tuple[Sequence[Assignment], bytes]]:
+def write_tasks(grpc_endpoint: str, assignments: Sequence[Assignment]) -> Iterator[tuple[Sequence[Assignment], bytes]]:
     """Task messages, as few as may be, each with what is in it."""
     part: list[Assignment] = []
     size = 0
