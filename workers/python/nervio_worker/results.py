@@ -219,13 +219,15 @@ class Results:
                 reading.result()
                 raise ConnectionError(f"the master ended the stream: {(await call.code()).name}")
             self._something.clear()
-            while self._chunks:
+            # The parts that are there now go before the reports that are there now: a report never overtakes its own parts, and
+            # whoever emits without end holds up no report of another.
+            parts, message = len(self._chunks), self._take_reports()
+            while parts > 0 and self._chunks:
+                parts -= AT_ONCE
                 await call.write(self._take_chunks())
-                quiet_since = self._loop.time()
-            # Parts of an answer go before its report: nothing is awaited between the last look at them and this one.
-            message = self._take_reports()
             if message is not None:
                 await call.write(message)
+            if message is not None or self._chunks:
                 quiet_since = self._loop.time()
                 continue
             if not self._reports and self._loop.time() - quiet_since > IDLE_SECONDS:
