@@ -6,11 +6,15 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from nervio.ports.workers import WorkerTransport
 from nervio.runtime.fleet_transport_settings import FleetTransportSettings
 from nervio.runtime.settings import SettingsError, variable_of
+
+if TYPE_CHECKING:
+    from nervio.adapters.workers.mqtt_session import Broker
 
 GROUP = "workers"
 """Where the group stands in the tree: NERVIO_WORKERS__…"""
@@ -27,7 +31,6 @@ def make_remote_workers(settings: FleetTransportSettings, environment: str) -> W
     # Late: a shop on one machine starts without them.
     from nervio.adapters.workers.grpc import GrpcAddress
     from nervio.adapters.workers.mqtt import RemoteWorkers
-    from nervio.adapters.workers.mqtt_session import Broker
 
     _check_files(settings)
     if environment != "development":
@@ -35,16 +38,8 @@ def make_remote_workers(settings: FleetTransportSettings, environment: str) -> W
     endpoint = settings.grpc_endpoint or settings.grpc_listen
     if environment == "production":
         _refuse_unreachable(endpoint)
-    parts = urlsplit(settings.broker_url.get_secret_value())
-    is_secure = parts.scheme == "mqtts"
     return RemoteWorkers(
-        Broker(
-            parts.hostname or "",
-            parts.port or (8883 if is_secure else 1883),
-            None if parts.username is None else unquote(parts.username),
-            None if parts.password is None else unquote(parts.password),
-            _broker_tls(settings) if is_secure else None,
-        ),
+        read_broker(settings),
         settings.topic_prefix,
         GrpcAddress(
             settings.grpc_listen,
@@ -54,6 +49,22 @@ def make_remote_workers(settings: FleetTransportSettings, environment: str) -> W
             _read(settings, "grpc_key_file"),
             _read(settings, "grpc_client_ca_file"),
         ),
+    )
+
+
+def read_broker(settings: FleetTransportSettings) -> Broker:
+    """The broker that is named. Raises `SettingsError`."""
+    from nervio.adapters.workers.mqtt_session import Broker
+
+    assert settings.broker_url is not None
+    parts = urlsplit(settings.broker_url.get_secret_value())
+    is_secure = parts.scheme == "mqtts"
+    return Broker(
+        parts.hostname or "",
+        parts.port or (8883 if is_secure else 1883),
+        None if parts.username is None else unquote(parts.username),
+        None if parts.password is None else unquote(parts.password),
+        _broker_tls(settings) if is_secure else None,
     )
 
 

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from nervio.runtime.cli import events, keeping, ledger, operating, serving, showing, stopping, stressing
+from nervio.runtime.cli import checking, events, keeping, ledger, operating, serving, showing, stopping, stressing
 from nervio.runtime.cli.output import ending_well
 
 EXIT_CODES = """
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for part in (serving, operating, stopping, keeping, showing, stressing):
+for part in (serving, operating, stopping, keeping, showing, stressing, checking):
     part.add_to(app)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(events.app, name="events")
