@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +16,7 @@ import pytest
 
 from nervio.adapters.workers.grpc import GrpcAddress
 from nervio.adapters.workers.grpc_messages import METHOD, FromWorker, ToWorker
+from nervio.adapters.workers.mqtt_session import Broker, Message, MqttSession
 from tests import services
 from tests.builders import Store
 from tests.conformance.certificates import Authority, Pair
@@ -23,6 +25,7 @@ from tests.mosquitto import a_mosquitto, a_password_file
 
 pytestmark = pytest.mark.services("mqtt")
 
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "mosquitto"
 TOKEN = "a token of twenty-four characters"
 HERE = "127.0.0.1:0"
 
@@ -39,12 +42,7 @@ def a_guarded_broker(folder: Path, port: int, authority: Authority) -> str:
     pair = authority.issue("broker")
     passwords = a_password_file(folder, {"master": "m-secret", "worker": "w-secret"})
     rules = folder / "acl"
-    rules.write_text(
-        "user master\ntopic readwrite upb/workers/#\n"
-        "pattern read upb/workers/%c/tasks\npattern read upb/workers/%c/control\n"
-        "pattern write upb/workers/%c/register\npattern write upb/workers/%c/status\n",
-        encoding="utf-8",
-    )
+    shutil.copy(EXAMPLE / "nervio.acl", rules)
     rules.chmod(0o600)
     return (
         f"listener {port} 127.0.0.1\ncafile {authority.ca}\ncertfile {pair.certificate}\nkeyfile {pair.key}\n"
@@ -75,6 +73,33 @@ async def test_work_goes_over_tls_with_passwords_certificates_of_both_sides_and_
         ):
             await fleet.joined(worker.id)
             assert await fleet.result({"echo": "sealed", "chunks": 5}) == "sealed"
+
+
+async def test_a_worker_hears_nothing_of_the_work_of_another(tmp_path: Path, free_port: int) -> None:
+    authority = Authority(tmp_path)
+    tls = ssl.create_default_context(cafile=str(authority.ca))
+    heard: list[Message] = []
+
+    async def listen() -> None:
+        await curious.subscribe("upb/workers/+/tasks", "upb/workers/+/register", "upb/workers/curious/tasks")
+
+    async def wait() -> None:
+        """Nothing to subscribe to."""
+
+    curious = MqttSession(Broker("127.0.0.1", free_port, "worker", "w-secret", tls), "curious", listen, heard.append)
+    master = MqttSession(Broker("127.0.0.1", free_port, "master", "m-secret", tls), "someone", wait, heard.append)
+    with a_mosquitto(tmp_path, free_port, a_guarded_broker(tmp_path, free_port, authority)):
+        curious.start()
+        master.start()
+        await until(lambda: master.is_open and curious.is_open)
+        while not heard:  # until its subscription stands
+            for topic in ("other/tasks", "other/register", "curious/tasks"):
+                await master.publish_and_wait(Message(f"upb/workers/{topic}", topic.encode()))
+            await asyncio.sleep(0.05)
+        await curious.close()
+        await master.close()
+
+    assert {message.payload for message in heard} == {b"curious/tasks"}
 
 
 async def test_a_broker_lets_nobody_in_who_has_a_wrong_password(tmp_path: Path, store: Store, free_port: int) -> None:

@@ -236,6 +236,7 @@ class _Presence:
                 log.error("a task keeps no contract: %r", error)  # noqa: TRY400 (one line is enough)
 
     def _obey(self, body: dict[str, Any]) -> None:
+        self._results.lead_to(str(body.get("grpc_endpoint") or ""))
         if body["do"] == "register":
             self._publish("register", self._profile(), retained=True)
         elif body["do"] == "cancel":

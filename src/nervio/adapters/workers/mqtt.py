@@ -7,6 +7,7 @@ handed back, so that neither a broker that was restarted nor a message that was 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine, Sequence
@@ -15,14 +16,15 @@ from typing import Any
 
 from nervio.adapters.workers.grpc import GrpcAddress, ReportServer
 from nervio.adapters.workers.mqtt_messages import (
-    REGISTER_AGAIN,
     AttemptKey,
     BadMessage,
     Register,
     Topics,
+    choose_master,
     read_register,
     read_status,
     write_cancel,
+    write_register_again,
     write_tasks,
 )
 from nervio.adapters.workers.mqtt_session import Broker, Message, MqttSession
@@ -50,11 +52,19 @@ class _Known:
     joined_at: float
     is_away: bool = False
     """The broker said that nobody took what was sent, or is away itself."""
+    is_offered: bool = False
+    """Whether the master knows of it."""
     sent: dict[AttemptKey, Assignment] = field(default_factory=dict)
+    others: set[AttemptKey] = field(default_factory=set)
+    """What it still has of another master, or of this one before it was started anew: it takes so much less of us."""
+
+    def offer(self) -> Profile:
+        """The worker with the credit that it has for us."""
+        return replace(self.profile, credit=0 if self.is_away else max(self.profile.credit - len(self.others), 0))
 
 
 class RemoteWorkers:
-    """See `WorkerTransport`. One process at a time hands out work under one prefix."""
+    """See `WorkerTransport`. Several processes may hand out work under one prefix: each worker gets it from one of them."""
 
     name = "mqtt"
     is_local = False
@@ -62,14 +72,19 @@ class RemoteWorkers:
     def __init__(self, broker: Broker, prefix: str, address: GrpcAddress) -> None:
         self._topics = Topics(prefix)
         self._server = ReportServer(address, self._settled)
+        self._id = new_id()[-12:]
+        self._gone = Message(self._topics.master(self._id), b"", is_retained=True)
         self._session = MqttSession(
             broker,
-            f"nervio-master-{new_id()[-12:]}",
+            f"nervio-master-{self._id}",
             self._opened,
             self._received,
             self._broker_lost,
+            will=self._gone,
             is_version_5=True,
         )
+        self._others: set[str] = set()
+        """Other processes that hand out work here."""
         self._known: dict[str, _Known] = {}
         self._asked: dict[str, float] = {}
         self._master: Master | None = None
@@ -108,15 +123,15 @@ class RemoteWorkers:
 
     async def cancel(self, worker_id: str, assignments: Sequence[Assignment]) -> None:
         """See `WorkerTransport`."""
-        known = self._known.get(worker_id)
-        if known is not None:
-            for one in assignments:
-                known.sent.pop((one.tenant_id, one.task_id, one.token), None)
+        for one in assignments:
+            self._settled(worker_id, (one.tenant_id, one.task_id, one.token))
         if self._session.is_open:
             self._session.publish(Message(self._topics.control(worker_id), write_cancel(assignments)))
 
     async def close(self) -> None:
         """See `WorkerTransport`."""
+        with contextlib.suppress(OSError):  # the broker is away, and tells the others by itself when it is back
+            await self._session.publish_and_wait(self._gone)
         await self._session.close()
         for task in list(self._background):
             task.cancel()
@@ -127,14 +142,23 @@ class RemoteWorkers:
     # -- what the broker brings ------------------------------------------------------------------------------------------
 
     async def _opened(self) -> None:
+        # First who else hands out work, so that no worker is taken that is somebody else's.
+        await self._session.subscribe(self._topics.of_masters)
+        self._session.publish(Message(self._gone.topic, self._server.endpoint.encode(), is_retained=True))
         await self._session.subscribe(*self._topics.of_all)
 
     def _broker_lost(self) -> None:
         """Nothing can be sent; what workers have they go on with, and bring over gRPC."""
+        self._others.clear()
         for known in self._known.values():
-            self._take_no_more(known)
+            known.is_away = True
+            self._offer(known)
 
     def _received(self, message: Message) -> None:
+        master_id = self._topics.read_master(message.topic)
+        if master_id is not None:
+            self._heard_master(master_id, is_there=bool(message.payload))
+            return
         try:
             worker_id, about = self._topics.read(message.topic)
             if about == "status":
@@ -161,13 +185,16 @@ class RemoteWorkers:
             return
         now, profile = time.monotonic(), register.profile()
         if known is None or known.profile.boot != profile.boot:
-            self._known[worker_id] = _Known(profile, now, now)
-            self._master.joined(self, profile)
+            if known is not None and known.is_offered and not self._is_ours(worker_id):
+                self._master.left(worker_id, known.profile.boot, "The worker started anew.")
+            self._known[worker_id] = _Known(profile, now, now, others={one.key for one in register.holding})
+            self._offer(self._known[worker_id])
             return
         known.profile, known.heard_at, known.joined_at, known.is_away = profile, now, now, False
         holding = {attempt.key for attempt in register.holding}
         missing = [one for key, one in known.sent.items() if key not in holding]
-        self._master.joined(self, profile)
+        known.others = holding - known.sent.keys()
+        self._offer(known)
         if missing:
             log.info("assignments_not_arrived", extra={"worker": worker_id, "tasks": len(missing)})
             self._do(self._hand_back(worker_id, missing))
@@ -179,7 +206,9 @@ class RemoteWorkers:
             self._ask(worker_id)
         elif now - known.heard_at > SILENT_SECONDS or now - known.joined_at > JOIN_SECONDS:
             known.joined_at = now
-            self._master.joined(self, known.profile)
+            self._offer(known)
+            if known.others:
+                self._ask(worker_id)  # some of it may have been cancelled, of which nobody tells us
         if known is not None and known.profile.boot == boot:
             known.heard_at = now
             self._master.seen(worker_id)
@@ -189,7 +218,42 @@ class RemoteWorkers:
         now = time.monotonic()
         if now - self._asked.get(worker_id, -ASK_SECONDS) >= ASK_SECONDS and self._session.is_open:
             self._asked[worker_id] = now
-            self._session.publish(Message(self._topics.control(worker_id), REGISTER_AGAIN))
+            endpoint = self._server.endpoint if self._is_ours(worker_id) else ""
+            self._session.publish(Message(self._topics.control(worker_id), write_register_again(endpoint)))
+
+    # -- which of the masters gives work to whom -------------------------------------------------------------------------
+
+    def _heard_master(self, master_id: str, *, is_there: bool) -> None:
+        if master_id == self._id or is_there == (master_id in self._others):
+            return
+        before = {worker_id for worker_id in self._known if self._is_ours(worker_id)}
+        if is_there:
+            self._others.add(master_id)
+        else:
+            self._others.discard(master_id)
+        for worker_id, known in list(self._known.items()):
+            if self._is_ours(worker_id) != (worker_id in before):
+                self._offer(known)
+                # What it has of another's work it brings here from now on: the store knows its token as well.
+                self._asked.pop(worker_id, None)
+                self._ask(worker_id)
+
+    def _is_ours(self, worker_id: str) -> bool:
+        return choose_master((self._id, *self._others), worker_id) == self._id
+
+    def _offer(self, known: _Known) -> None:
+        """Tells the master of a worker: with its credit where it is ours and can be reached, with none where it cannot or has
+        something left of us, and that it is gone to us where it has nothing of us any more."""
+        assert self._master is not None
+        worker_id = known.profile.id
+        if self._is_ours(worker_id):
+            known.is_offered = True
+            self._master.joined(self, known.offer())
+        elif known.is_offered and known.sent:
+            self._master.joined(self, replace(known.profile, credit=0))
+        elif known.is_offered:
+            known.is_offered = False
+            self._master.left(worker_id, known.profile.boot, "Another process gives it work.")
 
     # -- what did not arrive ---------------------------------------------------------------------------------------------
 
@@ -201,10 +265,9 @@ class RemoteWorkers:
 
     def _take_no_more(self, known: _Known) -> None:
         """Gives a worker no more work until it registers again; it keeps what it has."""
-        assert self._master is not None
         if not known.is_away:
             known.is_away = True
-            self._master.joined(self, replace(known.profile, credit=0))
+            self._offer(known)
 
     async def _hand_back(self, worker_id: str, assignments: Sequence[Assignment]) -> None:
         assert self._master is not None
@@ -222,8 +285,12 @@ class RemoteWorkers:
 
     def _settled(self, worker_id: str, key: AttemptKey) -> None:
         known = self._known.get(worker_id)
-        if known is not None:
-            known.sent.pop(key, None)
+        if known is None:
+            return
+        was_sent, was_of_others = known.sent.pop(key, None) is not None, key in known.others
+        known.others.discard(key)
+        if was_of_others or (was_sent and not self._is_ours(worker_id)):
+            self._offer(known)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="nervio-remote-workers")

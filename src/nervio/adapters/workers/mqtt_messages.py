@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -96,6 +97,20 @@ class Topics:
         """Its presence."""
         return f"{self.prefix}/workers/{worker_id}/register"
 
+    def master(self, master_id: str) -> str:
+        """The presence of a process that hands out work."""
+        return f"{self.prefix}/masters/{master_id}"
+
+    @property
+    def of_masters(self) -> str:
+        """Their presence, of all."""
+        return f"{self.prefix}/masters/+"
+
+    def read_master(self, topic: str) -> str | None:
+        """Which master a topic is about; None where it is about none."""
+        start = f"{self.prefix}/masters/"
+        return topic.removeprefix(start) if topic.startswith(start) else None
+
     @property
     def of_all(self) -> tuple[str, str]:
         """What all workers say: presence, and signs of life."""
@@ -155,7 +170,15 @@ def write_cancel(assignments: Sequence[Assignment]) -> bytes:
     return msgspec.json.encode({"do": "cancel", "attempts": attempts})
 
 
-REGISTER_AGAIN = b'{"do":"register"}'
+def write_register_again(grpc_endpoint: str = "") -> bytes:
+    """Register again, and bring results to this endpoint from now on, if one is named."""
+    return msgspec.json.encode({"do": "register", **({"grpc_endpoint": grpc_endpoint} if grpc_endpoint else {})})
+
+
+def choose_master(masters: Iterable[str], worker_id: str) -> str:
+    """Which of the masters gives work to a worker: all of them find the same one, and few workers move when one comes or goes
+    (highest random weight, Thaler and Ravishankar 1998)."""
+    return max(masters, key=lambda one: hashlib.blake2b(f"{one}/{worker_id}".encode(), digest_size=8).digest())
 
 
 def _write_part(grpc_endpoint: str, part: Sequence[Assignment]) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nervio.adapters.workers.mqtt import RemoteWorkers
-from nervio.adapters.workers.mqtt_messages import REGISTER_AGAIN, BadMessage, Register, Topics, read_register
+from nervio.adapters.workers.mqtt_messages import BadMessage, Register, Topics, read_register, write_register_again
 from nervio.adapters.workers.mqtt_session import Message, MqttSession
 from nervio.kernel.ids import new_id
 from nervio.ports.workers import Assignment, Ending, Profile, Report
@@ -128,7 +128,7 @@ class Bench:
     async def holding(self) -> set[str]:
         """The tasks that the worker says it has."""
         before = len(self.registered)
-        await self.say("control", REGISTER_AGAIN)
+        await self.say("control", write_register_again())
         if not await self.master.until(lambda: len(self.registered) > before, ANSWER_SECONDS):
             raise Failed('{"do":"register"} on control was not answered by a registration')
         return {attempt.task_id for attempt in self.registered[-1].holding}
