@@ -57,7 +57,7 @@ class SlowMaster(Master):
 @asynccontextmanager
 async def a_line(master: Master) -> AsyncIterator[tuple[Results, list[Any]]]:
     """A server for results and a worker's end of the stream, with what the worker was told to forget."""
-    server = ReportServer(HERE, lambda _worker, _key: None)
+    server = ReportServer(HERE, lambda _worker, _key, _ending: None)
     await server.start(master)
     settled: list[Any] = []
     results = Results(Identity("w", "1"), settled.append)
@@ -73,7 +73,7 @@ async def a_line(master: Master) -> AsyncIterator[tuple[Results, list[Any]]]:
 @asynccontextmanager
 async def a_raw_stream(master: Master) -> AsyncIterator[Any]:
     """A worker's stream spoken by hand, after its hello."""
-    server = ReportServer(HERE, lambda _worker, _key: None)
+    server = ReportServer(HERE, lambda _worker, _key, _ending: None)
     await server.start(master)
     try:
         async with grpc.aio.insecure_channel(
@@ -215,7 +215,9 @@ async def test_a_message_above_the_limit_ends_its_own_stream_with_the_reason_and
         message.reports.reports.add(
             tenant_id="t", task_id="1", token=1, ending=1, result='"' + "x" * (65 * 1024 * 1024) + '"'
         )
-        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # it may end while it is still being written
+        with suppress(
+            grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError
+        ):  # it may end while it is still being written
             await call.write(message)
         code = await call.code()
         results.report(a_report(2))
@@ -226,7 +228,7 @@ async def test_a_message_above_the_limit_ends_its_own_stream_with_the_reason_and
 
 
 async def test_a_stream_that_begins_without_hello_is_told_so() -> None:
-    server = ReportServer(HERE, lambda _worker, _key: None)
+    server = ReportServer(HERE, lambda _worker, _key, _ending: None)
     await server.start(SlowMaster())
     try:
         async with grpc.aio.insecure_channel(server.endpoint) as channel:
@@ -240,10 +242,10 @@ async def test_a_stream_that_begins_without_hello_is_told_so() -> None:
 
 
 async def test_a_port_that_is_taken_is_said_by_its_address() -> None:
-    first = ReportServer(HERE, lambda _worker, _key: None)
+    first = ReportServer(HERE, lambda _worker, _key, _ending: None)
     await first.start(SlowMaster())
     try:
-        second = ReportServer(GrpcAddress(first.endpoint, first.endpoint), lambda _worker, _key: None)
+        second = ReportServer(GrpcAddress(first.endpoint, first.endpoint), lambda _worker, _key, _ending: None)
         with pytest.raises(OSError, match=first.endpoint):
             await second.start(SlowMaster())
     finally:

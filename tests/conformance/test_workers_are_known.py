@@ -158,7 +158,7 @@ async def _say_hello(endpoint: str, credentials: grpc.ChannelCredentials) -> Any
         hello.hello.worker_id = "w"
         async with asyncio.timeout(10):
             # A refused handshake ends the call before it has begun; which of the two says so is a matter of luck.
-            with suppress(asyncio.InvalidStateError):
+            with suppress(asyncio.InvalidStateError, grpc.aio.BaseError):
                 await call.write(hello)
             answer = await call.read()
         if answer is grpc.aio.EOF:

@@ -192,6 +192,7 @@ async def test_a_worker_that_may_not_finish_in_time_hands_back_what_it_does(
         await fleet.joined("slow")
         task_id = await fleet.submit({"sleep_seconds": 60})
         await until(lambda: _held(fleet, "slow") == 1)
+        await asyncio.sleep(0.2)
         slow.send(signal.SIGTERM)
         await asyncio.wait_for(slow.process.wait(), 10)
         _, attempts = await api.get_task(fleet.store.ctx, task_id)

@@ -112,8 +112,7 @@ class Desk:
             self._changed()
 
     def hand_back_waiting(self) -> None:
-        """Gives back what was not begun; from now on nothing new is begun."""
-        self.is_draining = True
+        """Gives back what was not begun."""
         while self._waiting:
             self._report(self._waiting.popleft(), HANDED_BACK)
 

@@ -154,7 +154,7 @@ class Results:
                 continue
             except grpc.aio.AioRpcError as error:
                 why = f"{error.code().name}: {error.details()}"
-            except (OSError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
+            except (OSError, grpc.aio.BaseError, asyncio.InvalidStateError) as error:
                 why = f"{type(error).__name__}: {error}"
             log.warning("results_not_taken at %s: %s; trying again", self._endpoint, why)
             self._show_nothing()

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
 DEFAULT_PREFIX = "upb"
+ON_ITS_WAY_SECONDS = 0.3
 LAST_VERDICTS_SECONDS = 5.0
 """How long a worker that leaves waits for verdicts on what it brought last."""
 
@@ -145,9 +146,16 @@ class _Presence:
 
     async def _drain(self) -> None:
         log.info("leaving: %d tasks are being worked on", self._desk.unfinished)
-        self._desk.hand_back_waiting()
+        self._desk.is_draining = True
         self._state = "draining"
-        self._publish("register", self._profile(), retained=True)
+        register = Message(f"{self._top}/register", json.dumps(self._profile()).encode(), is_retained=True)
+        try:
+            await self._session.publish_and_wait(register)
+        except OSError as error:
+            log.warning("the master was not told that this worker leaves: %s", error)
+        self._desk.hand_back_waiting()
+        # What was on its way when the master heard of it arrives, and is handed back.
+        await asyncio.sleep(ON_ITS_WAY_SECONDS)
         if not await self._emptied(self._options.drain_seconds):
             self._desk.hand_back_rest()
             await self._emptied(LAST_VERDICTS_SECONDS)

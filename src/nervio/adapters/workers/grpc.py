@@ -44,6 +44,9 @@ _OUTCOMES = {Verdict.ACCEPTED: 1, Verdict.LATE: 2, Verdict.REFUSED: 3, Verdict.R
 _json = msgspec.json.Decoder(msgspec.Raw)
 _json_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
+Settled = Callable[[str, AttemptKey, Ending | None], None]
+"""(worker, attempt, how it ended, if the report made sense)"""
+
 
 @dataclass(frozen=True, slots=True)
 class GrpcAddress:
@@ -61,9 +64,9 @@ class GrpcAddress:
 
 
 class ReportServer:
-    """`start` it. `settled` hears of every attempt that its worker may forget now."""
+    """`start` it. `settled` hears of every attempt that its worker may forget now, and how it ended."""
 
-    def __init__(self, address: GrpcAddress, settled: Callable[[str, AttemptKey], None]) -> None:
+    def __init__(self, address: GrpcAddress, settled: Settled) -> None:
         self._address, self._settled = address, settled
         self._master: Master | None = None
         self._server: grpc.aio.Server | None = None
@@ -133,7 +136,7 @@ class _Worker:
 
     id: str
     master: Master
-    settled: Callable[[str, AttemptKey], None]
+    settled: Settled
 
     def show(self, chunks: Any) -> None:
         for chunk in chunks:
@@ -155,7 +158,8 @@ class _Worker:
                 tenant_id=message.tenant_id, task_id=message.task_id, token=message.token, outcome=_OUTCOMES[verdict]
             )
             if verdict is not Verdict.RETRY:
-                self.settled(self.id, (message.tenant_id, message.task_id, message.token))
+                ending = None if report is None else report.ending
+                self.settled(self.id, (message.tenant_id, message.task_id, message.token), ending)
         return answer
 
 
@@ -192,7 +196,7 @@ class _Stream:
         try:
             answer = await self._worker.take(reports)
             await self._write(answer)
-        except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+        except (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
             # The stream has ended meanwhile: the worker reports again on its next one.
             log.debug("verdicts_not_sent", extra={"worker": self._worker.id})
         finally:

@@ -37,7 +37,9 @@ SILENT_SECONDS = 2.5
 """After so long without a sign the master may have given a worker up, so the next sign brings its whole profile."""
 JOIN_SECONDS = 10.0
 """And so does one now and then: the master may have given it up for a reason of its own."""
-ASK_SECONDS = 1.0
+ON_ITS_WAY_SECONDS = 0.5
+"""What was sent so shortly before a worker registered may have missed the list of what it holds."""
+ASK_SECONDS = 0.5
 """How often a worker is asked at most to register again."""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
@@ -54,7 +56,8 @@ class _Known:
     """The broker said that nobody took what was sent, or is away itself."""
     is_offered: bool = False
     """Whether the master knows of it."""
-    sent: dict[AttemptKey, Assignment] = field(default_factory=dict)
+    sent: dict[AttemptKey, tuple[Assignment, float]] = field(default_factory=dict)
+    """With the time."""
     others: set[AttemptKey] = field(default_factory=set)
     """What it still has of another master, or of this one before it was started anew: it takes so much less of us."""
 
@@ -109,8 +112,9 @@ class RemoteWorkers:
             self._do(self._hand_back(worker_id, assignments))
             return
         for part, payload in write_tasks(self._server.endpoint, assignments):
+            now = time.monotonic()
             for one in part:
-                known.sent[one.tenant_id, one.task_id, one.token] = one
+                known.sent[one.tenant_id, one.task_id, one.token] = one, now
 
             def acknowledged(arrived: bool, part: Sequence[Assignment] = part) -> None:
                 if not arrived:
@@ -125,8 +129,11 @@ class RemoteWorkers:
         """See `WorkerTransport`."""
         for one in assignments:
             self._settled(worker_id, (one.tenant_id, one.task_id, one.token))
+        self._tell(worker_id, write_cancel(assignments))
+
+    def _tell(self, worker_id: str, what: bytes) -> None:
         if self._session.is_open:
-            self._session.publish(Message(self._topics.control(worker_id), write_cancel(assignments)))
+            self._session.publish(Message(self._topics.control(worker_id), what))
 
     async def close(self) -> None:
         """See `WorkerTransport`."""
@@ -192,12 +199,15 @@ class RemoteWorkers:
             return
         known.profile, known.heard_at, known.joined_at, known.is_away = profile, now, now, False
         holding = {attempt.key for attempt in register.holding}
-        missing = [one for key, one in known.sent.items() if key not in holding]
+        missing = [(one, at) for key, (one, at) in known.sent.items() if key not in holding]
+        lost = [one for one, at in missing if now - at > ON_ITS_WAY_SECONDS]
         known.others = holding - known.sent.keys()
         self._offer(known)
-        if missing:
-            log.info("assignments_not_arrived", extra={"worker": worker_id, "tasks": len(missing)})
-            self._do(self._hand_back(worker_id, missing))
+        if lost:
+            log.info("assignments_not_arrived", extra={"worker": worker_id, "tasks": len(lost)})
+            self._do(self._hand_back(worker_id, lost))
+        if len(lost) < len(missing):
+            self._do(self._ask_later(worker_id))
 
     def _beat(self, worker_id: str, boot: str) -> None:
         assert self._master is not None
@@ -220,6 +230,11 @@ class RemoteWorkers:
             self._asked[worker_id] = now
             endpoint = self._server.endpoint if self._is_ours(worker_id) else ""
             self._session.publish(Message(self._topics.control(worker_id), write_register_again(endpoint)))
+
+    async def _ask_later(self, worker_id: str) -> None:
+        """What was on its way to a worker when it registered has arrived by then, or is lost."""
+        await asyncio.sleep(2 * ON_ITS_WAY_SECONDS)
+        self._ask(worker_id)
 
     # -- which of the masters gives work to whom -------------------------------------------------------------------------
 
@@ -271,6 +286,8 @@ class RemoteWorkers:
 
     async def _hand_back(self, worker_id: str, assignments: Sequence[Assignment]) -> None:
         assert self._master is not None
+        # Should it have arrived after all, it is not worked on: whoever has it next would wait for the room that it takes.
+        self._tell(worker_id, write_cancel(assignments))
         left = [Report(one.tenant_id, one.task_id, one.token, Ending.HANDED_BACK) for one in assignments]
         pause = FIRST_PAUSE_SECONDS
         while left:
@@ -283,7 +300,7 @@ class RemoteWorkers:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    def _settled(self, worker_id: str, key: AttemptKey) -> None:
+    def _settled(self, worker_id: str, key: AttemptKey, ending: Ending | None = None) -> None:
         known = self._known.get(worker_id)
         if known is None:
             return
@@ -291,6 +308,10 @@ class RemoteWorkers:
         known.others.discard(key)
         if was_of_others or (was_sent and not self._is_ours(worker_id)):
             self._offer(known)
+        if ending is Ending.HANDED_BACK:
+            # It has less room than we believe: no more before it has said what it has.
+            self._take_no_more(known)
+            self._ask(worker_id)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="nervio-remote-workers")
