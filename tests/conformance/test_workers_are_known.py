@@ -133,6 +133,7 @@ async def test_a_worker_without_a_certificate_does_not_get_in_where_they_are_wan
     root = authority.ca.read_bytes()
     transport = remote(1, a_prefix(), address)
     async with a_master(store, transport):
+        await until(lambda: not transport.grpc_endpoint.endswith(":0"))
         for pair in (None, stranger.issue("worker")):
             with pytest.raises(grpc.aio.AioRpcError) as refusal:
                 await _say_hello(
@@ -142,6 +143,7 @@ async def test_a_worker_without_a_certificate_does_not_get_in_where_they_are_wan
                     ),
                 )
             assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert "refused" not in str(refusal.value.details())
         mine = authority.issue("worker")
         welcome = await _say_hello(
             transport.grpc_endpoint,
