@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from nervio_worker.jobs import Job
+from nervio_worker.jobs import LONGEST_PART, Job
 from nervio_worker.messages import message_class
 from nervio_worker.results import MOST_CHUNKS, Identity, Results
 
@@ -146,6 +146,18 @@ async def test_parts_without_end_hold_up_no_report() -> None:
         await until(lambda: bool(settled), 5)
         emitting.cancel()
         await asyncio.wait([emitting])
+
+
+async def test_a_part_that_is_very_long_is_shown_as_several_before_its_report() -> None:
+    master = SlowMaster()
+    text = "ñ" * (20 * LONGEST_PART + 5)
+    async with a_line(master) as (results, settled):
+        await a_job(results).emit(text)
+        results.report(a_report(1))
+        await until(lambda: bool(settled))
+
+    assert "".join(chunk.text for chunk in master.chunks) == text
+    assert [chunk.n for chunk in master.chunks] == list(range(21))
 
 
 async def test_a_plain_function_in_a_thread_waits_as_well() -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from nervio.adapters.workers.mqtt import RemoteWorkers
 from nervio.runtime.fleet_transport_settings import FleetTransportSettings
-from nervio.runtime.settings import SettingsError, known_variables
+from nervio.runtime.settings import SettingsError, known_variables, load_settings
 from nervio.runtime.worker_transports import make_remote_workers
 from tests.conformance.certificates import Authority
 
@@ -107,6 +107,17 @@ def test_a_value_that_cannot_be_is_refused_by_its_field(field: str, value: str) 
 def test_passwords_and_tokens_never_show() -> None:
     assert "secret" not in repr(settings())
     assert TOKEN not in repr(settings())
+
+
+def test_the_variables_of_a_worker_on_the_same_machine_are_no_misspelt_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NERVIO_WORKER_TOKEN", TOKEN)
+    monkeypatch.setenv("NERVIO_WORKER_BROKER", BROKER)
+    assert load_settings().workers.token is None
+    monkeypatch.setenv("NERVIO_WORKERS_TOKEN", TOKEN)
+    with pytest.raises(SettingsError, match="Did you mean NERVIO_WORKERS__TOKEN"):
+        load_settings()
 
 
 def test_the_group_stands_in_the_tree() -> None:

@@ -44,8 +44,8 @@ OLD_NAMES: Mapping[str, str] = {
 }
 """Variables of the earlier systems and the setting each stands for; of two for one setting the first wins."""
 
-# Read by tests, benches and scripts; not settings of a running Nervio.
-_FOREIGN_PREFIXES = ("NERVIO_TEST_", "NERVIO_BENCH_", "NERVIO_REQUIRE_SERVICES", "NERVIO_CHROMIUM")
+# Read by tests, benches, scripts and workers; not settings of a running Nervio.
+_FOREIGN_PREFIXES = ("NERVIO_TEST_", "NERVIO_BENCH_", "NERVIO_REQUIRE_SERVICES", "NERVIO_CHROMIUM", "NERVIO_WORKER_")
 
 SHORTEST_JWT_SECRET = 32
 

@@ -10,7 +10,8 @@ from typing import Any
 AttemptKey = tuple[str, str, int]
 """(tenant, task, token)"""
 
-LATEST_CHUNK_BYTES = 1024 * 1024
+LONGEST_PART = 1024 * 1024
+"""Characters; a longer text is shown as several parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,11 @@ class Job:
         is slow; `await job.emit(...)` in an async one, which waits then."""
         if self._cancelled.is_set():
             return Room(None)
-        self._n += 1
-        return self.say(self, self._n - 1, text)
+        room = Room(None)
+        for start in range(0, max(len(text), 1), LONGEST_PART):
+            room = self.say(self, self._n, text[start : start + LONGEST_PART])
+            self._n += 1
+        return room
 
     def cancel(self) -> None:
         """Nobody wants the result any more."""

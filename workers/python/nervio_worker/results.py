@@ -76,6 +76,7 @@ class Results:
         self._something = asyncio.Event()
         self._moved = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._may_show = True
         self._pause = FIRST_PAUSE_SECONDS
         self._largest = LARGEST_MESSAGE_BYTES
@@ -223,8 +224,9 @@ class Results:
             # whoever emits without end holds up no report of another.
             parts, message = len(self._chunks), self._take_reports()
             while parts > 0 and self._chunks:
-                parts -= AT_ONCE
-                await call.write(self._take_chunks())
+                shown = self._take_chunks()
+                parts -= len(shown.chunks.chunks)
+                await call.write(shown)
             if message is not None:
                 await call.write(message)
             if message is not None or self._chunks:
@@ -246,9 +248,10 @@ class Results:
                 await call.write(beat)
 
     def _take_chunks(self) -> Any:
-        message = FromWorker()
-        while self._chunks and len(message.chunks.chunks) < AT_ONCE:
+        message, size = FromWorker(), 0
+        while self._chunks and len(message.chunks.chunks) < AT_ONCE and size < AT_ONCE_BYTES:
             (tenant_id, task_id, token), n, text = self._chunks.popleft()
+            size += len(text)
             message.chunks.chunks.add(tenant_id=tenant_id, task_id=task_id, token=token, n=n, text=text)
         if len(self._chunks) < MOST_CHUNKS // 2:
             self._room.set()
