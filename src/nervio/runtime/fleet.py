@@ -7,10 +7,12 @@ import socket
 from nervio.adapters.workers.local import LocalWorkers
 from nervio.db.context import Ctx
 from nervio.modules.fleet.api import Dispatcher, Drafts, FindBlocking
+from nervio.ports.clock import Clock
 from nervio.ports.models import Models
 from nervio.ports.workers import WorkerTransport
-from nervio.runtime.models import kinds_of, names_of
+from nervio.runtime.models import kinds_of, make_models, names_of
 from nervio.runtime.settings import Settings
+from nervio.runtime.worker_transports import make_remote_workers
 
 
 def make_dispatcher(
@@ -21,9 +23,19 @@ def make_dispatcher(
     return Dispatcher(ctx, process_id, transports, settings.fleet, find_blocking, drafts)
 
 
+def open_models(settings: Settings, clock: Clock) -> Models:
+    """The models of the settings; connects to nothing. Raises SettingsError, also where workers could not be reached: a process
+    that cannot do what it is told to says so when it starts."""
+    make_remote_workers(settings.workers, settings.environment)
+    return make_models(settings, clock)
+
+
 def _transports(settings: Settings, models: Models, process_id: str) -> list[WorkerTransport]:
-    if not settings.fleet.local_slots:
-        return []
-    # A name that people recognise, and that two processes of one machine do not share.
-    worker_id = f"local-{socket.gethostname()}-{process_id[-6:]}"
-    return [LocalWorkers(worker_id, kinds_of(models), names_of(models), slots=settings.fleet.local_slots)]
+    transports: list[WorkerTransport] = []
+    if settings.fleet.local_slots:
+        # A name that people recognise, and that two processes of one machine do not share.
+        worker_id = f"local-{socket.gethostname()}-{process_id[-6:]}"
+        kinds, names = kinds_of(models), names_of(models)
+        transports.append(LocalWorkers(worker_id, kinds, names, slots=settings.fleet.local_slots))
+    remote = make_remote_workers(settings.workers, settings.environment)
+    return transports if remote is None else [*transports, remote]

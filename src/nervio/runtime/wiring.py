@@ -49,12 +49,11 @@ from nervio.runtime.commits import RingingDatabase
 from nervio.runtime.daily_backup import CHECK_SECONDS, DailyBackup
 from nervio.runtime.databases import DATABASES, ClosedDatabase, file_of, open_database
 from nervio.runtime.error_rate import CountsWriter, ErrorRate
-from nervio.runtime.fleet import make_dispatcher
+from nervio.runtime.fleet import make_dispatcher, open_models
 from nervio.runtime.halting import MIRROR_SECONDS, HaltMirror
 from nervio.runtime.http.metrics import count_requests
 from nervio.runtime.lock import DirectoryLock
 from nervio.runtime.manifests import MANIFESTS, permissions_of
-from nervio.runtime.models import make_models
 from nervio.runtime.outside import Outside
 from nervio.runtime.periodics import PacedWork
 from nervio.runtime.relay import CURSOR as RELAY_CURSOR
@@ -334,7 +333,7 @@ class App:
         sealer = ledger.make_sealer(sealing)
         fold, surveillance = ledger.make_fold(), self._surveillance(sealing)
         mirror, outside = HaltMirror(watch, notices), self._open_outside(stack, watch)
-        models = make_models(settings, self.clock)
+        models = open_models(settings, self.clock)
         stack.push_async_callback(models.close)
         self._parts = _Parts(
             database, authenticator, watch, mirror, sealing, sealer, fold, locks, surveillance, models, *outside
