@@ -27,6 +27,7 @@ from nervio.modules.fleet import api
 from nervio.modules.fleet.contracts import Attempt, SubmitTask, Task
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.modules.fleet.usecases.dispatching import Dispatcher
+from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.ports.workers import Answer, Chunk, Job, TaskFailed, WorkerTransport
 from tests.builders import SetClock, Store, a_sqlite_database, furnished
 
@@ -110,16 +111,29 @@ async def a_living_store(folder: Path) -> AsyncIterator[Store]:
         yield await furnished(database, clock, str(folder))
 
 
+class Shown(Drafts):
+    """Answers that are being made, with every part that came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chunks: list[Chunk] = []
+
+    def add(self, chunk: Chunk) -> None:
+        """See `Drafts`."""
+        self.chunks.append(chunk)
+        super().add(chunk)
+
+
 @asynccontextmanager
 async def a_master(store: Store, *transports: WorkerTransport, **settings: Any) -> AsyncIterator[Fleet]:
     """A dispatcher on a store, running."""
-    shown: list[Chunk] = []
+    shown = Shown()
     given = FleetSettings.model_validate(settings)
-    dispatcher = Dispatcher(store.ctx, new_id(), transports, given, lambda _tenant, _module: None, shown.append)
+    dispatcher = Dispatcher(store.ctx, new_id(), transports, given, lambda _tenant, _module: None, shown)
     stopping, bell = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(dispatcher.run(stopping, bell))
     try:
-        yield Fleet(store, dispatcher, shown)
+        yield Fleet(store, dispatcher, shown.chunks)
     finally:
         stopping.set()
         dispatcher.wake()
