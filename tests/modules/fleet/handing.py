@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
 
 from nervio.db.batch import Command, Lane
 from nervio.db.database import Database
@@ -14,6 +16,8 @@ from nervio.modules.fleet.api import Dispatcher, Drafts
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.ports.workers import Assignment, Ending, Master, Profile, Report, Verdict, WorkerTransport
 from tests.builders import Store
+
+T = TypeVar("T")
 
 SETTINGS = FleetSettings.model_validate({"lease_seconds": 5, "owner_lease_seconds": 10})
 
@@ -50,7 +54,7 @@ class Hands:
 
 
 class Line:
-    """A store behind a line that can be cut: nothing is written then."""
+    """A store behind a line that can be cut: nothing is read or written then."""
 
     def __init__(self, database: Database) -> None:
         self._database, self.is_cut = database, False
@@ -60,6 +64,12 @@ class Line:
         if self.is_cut:
             raise OSError("the line is cut")
         return await self._database.submit_all(commands)
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """See `Database`."""
+        if self.is_cut:
+            raise OSError("the line is cut")
+        return await self._database.read(query)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)

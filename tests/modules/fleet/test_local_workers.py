@@ -16,7 +16,7 @@ from nervio.modules.fleet.contracts import AttemptEnding, SubmitTask, Task, Task
 from nervio.ports.workers import Answer, Do, Job, TaskFailed
 from nervio.runtime.commits import RingingDatabase
 from tests.builders import Store
-from tests.modules.fleet.handing import SETTINGS
+from tests.modules.fleet.handing import SETTINGS, Line
 
 ECHO = SubmitTask("echo", '{"words":["uno","dos"]}', retries=1)
 
@@ -30,10 +30,10 @@ async def echo(job: Job) -> Answer:
 
 @asynccontextmanager
 async def working(
-    store: Store, kinds: Mapping[str, Do], slots: int = 2, drafts: Drafts | None = None
+    store: Store, kinds: Mapping[str, Do], slots: int = 2, drafts: Drafts | None = None, line: Line | None = None
 ) -> AsyncIterator[Ctx]:
     """A context whose tasks are worked off by a dispatcher with one local worker."""
-    database = RingingDatabase(store.database)
+    database = RingingDatabase(line or store.database)
     ctx = replace(store.ctx, database=database, clock=SystemClock())
     worker = LocalWorkers(f"local-{store.ctx.tenant_id}", kinds, slots=slots)
     dispatcher = Dispatcher(
@@ -163,6 +163,27 @@ async def test_what_is_not_done_at_shutdown_waits_for_the_next_start(store: Stor
     async with working(store, {"echo": echo}) as ctx:
         task, _ = await fleet.wait_for_task(ctx, queued.id, 10)
     assert (task.state, task.attempts) == (TaskState.DONE, 1)
+
+
+async def test_work_that_is_under_way_outlives_a_store_that_is_away(store: Store) -> None:
+    began, finish = asyncio.Event(), asyncio.Event()
+
+    async def slowly(job: Job) -> Answer:
+        began.set()
+        await finish.wait()
+        return await echo(job)
+
+    line = Line(store.database)
+    async with working(store, {"echo": slowly}, line=line) as ctx:
+        queued = await fleet.submit_task(ctx, ECHO)
+        await asyncio.wait_for(began.wait(), 5)
+        line.is_cut = True
+        finish.set()
+        await asyncio.sleep(0.8)
+        line.is_cut = False
+        task, attempts = await fleet.wait_for_task(ctx, queued.id, 10)
+    assert (task.state, task.result) == (TaskState.DONE, {"said": ["uno", "dos"]})
+    assert len(attempts) == 1
 
 
 async def test_how_fast_a_worker_is_outlives_its_process(store: Store) -> None:

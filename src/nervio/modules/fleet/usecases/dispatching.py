@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -31,6 +31,7 @@ from nervio.modules.fleet.store import workers as worker_store
 from nervio.modules.fleet.store.tasks import QUEUE, write_drafts
 from nervio.modules.fleet.store.workers import WorkerState
 from nervio.modules.fleet.usecases.drafts import Drafts
+from nervio.modules.fleet.usecases.losses import find_lost
 from nervio.modules.fleet.usecases.reporting import Reports, check_report
 from nervio.modules.fleet.usecases.roster import Roster
 from nervio.modules.fleet.usecases.trying import (
@@ -50,6 +51,9 @@ R = TypeVar("R")
 
 POLL_SECONDS = 0.25
 """How often is looked for work that another process queued; what this one queues wakes it at once."""
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 2.0
+"""After a round that failed, and after one more and one more."""
 SWEEP_SECONDS = 0.5
 """How often is looked for what was lost: silent workers, dead owners, deadlines."""
 DRAFT_SECONDS = 0.5
@@ -65,19 +69,9 @@ MOST_TENANTS = 64
 """Whose work is looked at in one round; the others come in the next ones, by their turns."""
 LOOK_AHEAD = 32
 """How many tasks more than there is room for are looked at: some may be left waiting for a faster worker."""
-MOST_RECOVERED = 500
 
 FindBlocking = Callable[[str, str], Halt | None]
 """(tenant, module) → the stop that forbids acting outside; `HaltWatch.find_blocking_effect`."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sweep:
-    """What a look for the lost found, by tenant."""
-
-    orphans: dict[str, list[tuple[str, int]]]
-    overdue: dict[str, list[str]]
-    owned: dict[queue.WorkKey, int]
 
 
 class Dispatcher:
@@ -147,14 +141,28 @@ class Dispatcher:
         for transport in self._transports:
             await transport.start(self)
         try:
+            pause = 0.0
             while not stopping.is_set():
                 bell.clear()
-                await self.run_once()
+                pause = await self._run_round(pause)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await bell.wait()
+                    async with asyncio.timeout(pause or POLL_SECONDS):
+                        await (stopping if pause else bell).wait()
         finally:
             await self.close()
+
+    async def _run_round(self, pause: float) -> float:
+        """A round; how long to wait before the next where it failed. What workers have they go on with: it was paid for, and a
+        store that is away for a moment comes back."""
+        try:
+            await self.run_once()
+        except NervioError as error:
+            log.warning("fleet_round_failed", extra={"error": error.message})
+        except Exception:
+            log.exception("fleet_round_failed")
+        else:
+            return 0.0
+        return min(max(FIRST_PAUSE_SECONDS, 2 * pause), LONGEST_PAUSE_SECONDS)
 
     async def run_once(self) -> None:
         """One round: keeps its lease, looks for the lost when it is time, gives out what can be given out."""
@@ -305,7 +313,8 @@ class Dispatcher:
         if self._lost:
             await self._record_lost()
         held = self.roster.held()
-        found = await self._ctx.database.read(self._find_lost)
+        now = self._clock.now()
+        found = await self._ctx.database.read(lambda c: find_lost(c, self._owner, now))
         commands = [
             self._command(tenant_id, RECOVER, Recover(tuple(found.orphans.get(tenant_id, ())), tuple(late)), 1)
             for tenant_id in sorted({*found.orphans, *found.overdue})
@@ -316,16 +325,6 @@ class Dispatcher:
                 log.warning("recovery_failed", extra={"error": str(outcome)})
         await self._cancel_unwanted(held, found.owned)
         await self._hand_back_strays(found.owned)
-
-    def _find_lost(self, connection: Connection) -> _Sweep:
-        now = self._clock.now()
-        orphans: dict[str, list[tuple[str, int]]] = {}
-        for tenant_id, task_id, token in queue.list_orphans(connection, QUEUE, now, MOST_RECOVERED):
-            orphans.setdefault(tenant_id, []).append((task_id, token))
-        overdue: dict[str, list[str]] = {}
-        for tenant_id, task_id in queue.list_overdue(connection, QUEUE, now, MOST_RECOVERED):
-            overdue.setdefault(tenant_id, []).append(task_id)
-        return _Sweep(orphans, overdue, queue.list_owned(connection, QUEUE, self._owner))
 
     async def _cancel_unwanted(self, held: dict[queue.WorkKey, int], owned: dict[queue.WorkKey, int]) -> None:
         """Tells workers to stop what was cancelled, or is overdue, or somebody else's since: held before the look, not ours in
