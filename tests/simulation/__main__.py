@@ -81,7 +81,8 @@ def _play(arguments: argparse.Namespace) -> int:
         }
         if failed is not None and failed.failure is not None:
             told |= {"seed": failed.seed, "trace_hash": failed.trace_hash, "promise": failed.failure.promise}
-            told |= {"detail": failed.failure.detail, "failing_steps": failed.steps}
+            decisions = len(failed.taken)
+            told |= {"detail": failed.failure.detail, "failing_steps": failed.steps, "failing_decisions": decisions}
         if found.shrunk is not None:
             shortest = found.shrunk.story
             told |= {"shortest_steps": shortest.steps, "only": spell(shortest.taken), "tries": found.shrunk.tries}

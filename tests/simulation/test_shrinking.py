@@ -57,7 +57,8 @@ def test_only_what_is_named_happens() -> None:
 @pytest.mark.slow
 def test_the_shortest_trace_of_a_planted_race_is_played_again() -> None:
     found = simulate("--mutant", "concurrent_reservation", "--seed", "1", "--seconds", "60", "--shrink", "8")
-    assert found["shortest_steps"] < found["failing_steps"]
+    # Of decisions: a story of fewer may well take more steps, above all when time is short.
+    assert len(unspell(found["only"])) < found["failing_decisions"]
     given = ("--mutant", "concurrent_reservation", "--seed", str(found["seed"]), "--only", found["only"])
     again = simulate(*given)
     assert (again["promise"], again["failing_steps"]) == (found["promise"], found["shortest_steps"])
