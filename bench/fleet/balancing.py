@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.figures import percentile
-from nervio.kernel.time import SECOND
 from nervio.modules.fleet.domain.dispatch import Candidate, Capacity, Turns, choose, slots_free_at
 from nervio.modules.fleet.domain.prediction import Speeds
 
@@ -161,9 +160,7 @@ def ours(_draw: random.Random) -> tuple[Policy, Callable[[Task, Worker, float], 
                 Capacity(name, frozenset({"chat"}), frozenset(), 1 - min(len(known), 1), slots_free_at(1, known))
             )
         by_id = {str(task.n): task for task in itertools.islice(waiting, LOOK_AHEAD)}
-        candidates = [
-            Candidate("t", name, "chat", "", 1, _size(task), int(task.arrived * SECOND)) for name, task in by_id.items()
-        ]
+        candidates = [Candidate("t", name, "chat", "", 1, _size(task)) for name, task in by_id.items()]
         given = []
         for candidate, name in choose({"t": {1: candidates}}, capacities, turns, speeds.predict):
             task, worker = by_id[candidate.id], workers[int(name[1:])]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.builders import a_postgres_url
 from tests.runtime.program import Program, Server, a_program, a_server
+from tests.runtime.test_two_processes import a_port
 
 QUESTION = {"kind": "chat", "payload": {"messages": [{"role": "user", "content": "¿Qué vendimos ayer?"}]}}
 
@@ -136,11 +136,3 @@ def queue(server: Server, headers: dict[str, str]) -> str:
 def answer(server: Server, headers: dict[str, str], task_id: str) -> dict[str, Any]:
     found: dict[str, Any] = server.call("GET", f"/api/tasks/{task_id}?wait_seconds=20", headers=headers).json()
     return found
-
-
-def a_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -4,17 +4,12 @@ import random
 from collections import Counter
 from dataclasses import replace
 
-from nervio.kernel.time import SECOND
 from nervio.modules.fleet.contracts import Priority
 from nervio.modules.fleet.domain.dispatch import WEIGHTS, Candidate, Capacity, Turns, choose, slots_free_at
 
-NOW = 1_000_000 * SECOND
 
-
-def a_task(
-    n: int, tenant: str = "t", priority: int = Priority.NORMAL, waited: float = 0.0, **more: object
-) -> Candidate:
-    task = Candidate(tenant, f"{tenant}-{n}", "chat", "", priority, 1, NOW - int(waited * SECOND))
+def a_task(n: int, tenant: str = "t", priority: int = Priority.NORMAL, **more: object) -> Candidate:
+    task = Candidate(tenant, f"{tenant}-{n}", "chat", "", priority, 1)
     return replace(task, **more)  # type: ignore[arg-type]
 
 
@@ -27,8 +22,9 @@ def one_second(_kind: str, _model: str, _worker: str, _size: float) -> float:
 
 
 def of(*tasks: Candidate) -> dict[str, dict[int, list[Candidate]]]:
+    """By tenant and priority, the longest waiting first, as they are given."""
     found: dict[str, dict[int, list[Candidate]]] = {}
-    for task in sorted(tasks, key=lambda one: one.run_at):
+    for task in tasks:
         found.setdefault(task.tenant_id, {}).setdefault(task.priority, []).append(task)
     return found
 
@@ -57,7 +53,7 @@ def test_a_low_task_is_served_beside_an_endless_stream_of_high_ones() -> None:
     turns, served_after = Turns(), None
     for second in range(200):
         # Two urgent tasks a second come where one can be done: what waits grows for ever.
-        high = [a_task(n, priority=Priority.HIGH, run_at=NOW + n * SECOND // 2) for n in range(second, 2 * second + 2)]
+        high = [a_task(n, priority=Priority.HIGH) for n in range(second, 2 * second + 2)]
         low = [a_task(0, priority=Priority.LOW)]
         ((task, _),) = choose({"t": {Priority.HIGH: high, Priority.LOW: low}}, [a_worker()], turns, one_second)
         if task.priority == Priority.LOW:
@@ -69,7 +65,7 @@ def test_a_low_task_is_served_beside_an_endless_stream_of_high_ones() -> None:
 
 def test_a_high_task_does_not_wait_behind_low_ones_that_came_long_ago() -> None:
     turns = Turns()
-    old = [a_task(n, priority=Priority.LOW, waited=7200) for n in range(10_000)]
+    old = [a_task(n, priority=Priority.LOW) for n in range(10_000)]
     chosen(of(*old[:100]), a_worker(free=100), turns=turns)
 
     given = chosen(of(*old[100:], a_task(10_000, priority=Priority.HIGH)), a_worker(free=2), turns=turns)
@@ -79,8 +75,8 @@ def test_a_high_task_does_not_wait_behind_low_ones_that_came_long_ago() -> None:
 
 def test_a_tenant_with_ten_thousand_tasks_leaves_the_others_their_share() -> None:
     tasks: dict[str, dict[int, list[Candidate]]] = {
-        tenant: {Priority.NORMAL: [a_task(n, tenant, waited=waited) for n in range(count)]}
-        for tenant, count, waited in (("early", 10_000, 900.0), ("late", 1_000, 1.0), ("later", 1_000, 0.0))
+        tenant: {Priority.NORMAL: [a_task(n, tenant) for n in range(count)]}
+        for tenant, count in (("early", 10_000), ("late", 1_000), ("later", 1_000))
     }
     turns = Turns()
 
@@ -117,7 +113,7 @@ def test_who_had_nothing_to_do_for_a_while_does_not_make_up_for_it() -> None:
 
 
 def test_a_task_goes_to_a_worker_that_does_its_kind_and_has_its_model() -> None:
-    tasks = of(a_task(1, model="large"), a_task(2, kind="ocr"), a_task(3, waited=-1))
+    tasks = of(a_task(1, model="large"), a_task(2, kind="ocr"), a_task(3))
 
     assert chosen(tasks, a_worker("small", models=("little",)), a_worker("big", models=("large",))) == [
         ("t-1", "big"),
@@ -157,7 +153,7 @@ def test_nothing_is_given_twice_and_no_worker_more_than_it_takes() -> None:
     for _ in range(200):
         tasks = of(
             *(
-                a_task(n, draw.choice("abc"), draw.randrange(3), draw.random() * 100, model=draw.choice(["", "m", "x"]))
+                a_task(n, draw.choice("abc"), draw.randrange(3), model=draw.choice(["", "m", "x"]))
                 for n in range(draw.randrange(30))
             )
         )

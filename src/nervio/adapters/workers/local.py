@@ -78,11 +78,11 @@ class LocalWorkers:
 
     async def close(self) -> None:
         """See `WorkerTransport`. What is done and not yet reported is reported; what is not done is dropped."""
-        working = list(self._tasks.values())
+        ending = [*self._tasks.values(), *([self._beating] if self._beating else [])]
         self._tasks.clear()
-        for task in (*working, *([self._beating] if self._beating else [])):
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*working, *([self._beating] if self._beating else []), return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         if self._reporting is not None:
             await asyncio.wait([self._reporting], timeout=LONGEST_PAUSE_SECONDS)
             self._reporting.cancel()

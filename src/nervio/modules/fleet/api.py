@@ -28,7 +28,6 @@ from nervio.modules.fleet.contracts import (
     Usage,
     WaitReason,
     WorkerRecord,
-    WorkerStatus,
 )
 from nervio.modules.fleet.domain.prediction import Speed
 from nervio.modules.fleet.domain.tasks import check_task
@@ -264,7 +263,6 @@ __all__ = [
     "Dispatcher",
     "Drafts",
     "FindBlocking",
-    "WorkerStatus",
     "cancel_task",
     "explain_waiting",
     "follow_answer",

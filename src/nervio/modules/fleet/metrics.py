@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from nervio.modules.fleet.domain.tasks import KINDS
+
 SUBMITTED = Counter("nervio_fleet_tasks_submitted_total", "Tasks that were queued.", ["kind"])
 ATTEMPTS = Counter("nervio_fleet_attempts_total", "Attempts that ended, by how they did.", ["ending"])
 REPORTS_NOT_TAKEN = Counter(
@@ -21,9 +23,7 @@ LEASES_RUN_OUT = Counter(
     "nervio_fleet_worker_leases_run_out_total", "Workers that were given up because they were silent."
 )
 
-_NAMED = frozenset({"chat", "vision", "embed", "ocr", "transcribe"})
-
 
 def label_of(kind: str) -> str:
     """A kind as a label: those that tenants make up share one, or a few of them would make a thousand series."""
-    return kind if kind in _NAMED else "other"
+    return kind if kind in KINDS else "other"

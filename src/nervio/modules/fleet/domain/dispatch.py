@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nervio.kernel.time import Instant
 from nervio.modules.fleet.contracts import Priority
 
 WEIGHTS: Mapping[int, float] = {Priority.HIGH: 16.0, Priority.NORMAL: 4.0, Priority.LOW: 1.0}
@@ -32,7 +31,6 @@ class Candidate:
     model: str
     priority: int
     size: int
-    run_at: Instant
 
 
 @dataclass(slots=True)

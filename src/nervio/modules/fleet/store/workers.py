@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from nervio.db.dialects import dialect_of
 from nervio.db.writes import Insert, Update
@@ -123,11 +123,6 @@ def list_workers(connection: Connection) -> list[WorkerRecord]:
             )
         )
     return found
-
-
-def count_workers(connection: Connection) -> dict[str, int]:
-    """How many workers there are of each status."""
-    return {row[0]: row[1] for row in connection.execute(select(_W.status, func.count()).group_by(_W.status))}
 
 
 def read_speeds(connection: Connection) -> list[tuple[tuple[str, str, str], dict[str, Any]]]:

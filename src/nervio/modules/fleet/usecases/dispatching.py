@@ -253,7 +253,7 @@ class Dispatcher:
         return {
             tenant_id: {
                 priority: [
-                    Candidate(due.tenant_id, due.id, due.kind, due.model, due.priority, due.size, due.run_at)
+                    Candidate(due.tenant_id, due.id, due.kind, due.model, due.priority, due.size)
                     for due in queue.list_due(connection, QUEUE, tenant_id, served, now, priority, most)
                 ]
                 for priority in waiting[tenant_id]
@@ -316,9 +316,10 @@ class Dispatcher:
         now = self._clock.now()
         found = await self._ctx.database.read(lambda c: find_lost(c, self._owner, now))
         commands = [
-            self._command(tenant_id, RECOVER, Recover(tuple(found.orphans.get(tenant_id, ())), tuple(late)), 1)
-            for tenant_id in sorted({*found.orphans, *found.overdue})
-            for late in [found.overdue.get(tenant_id, [])]
+            self._command(
+                tenant, RECOVER, Recover(tuple(found.orphans.get(tenant, ())), tuple(found.overdue.get(tenant, ()))), 1
+            )
+            for tenant in sorted({*found.orphans, *found.overdue})
         ]
         for outcome in await self._ctx.submit_all(commands) if commands else ():
             if isinstance(outcome, BaseException):

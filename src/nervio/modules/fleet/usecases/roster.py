@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nervio.kernel.time import Instant
 from nervio.modules.fleet.contracts import WorkerStatus
@@ -188,15 +188,11 @@ def _last_of_each(states: Iterable[WorkerState]) -> list[WorkerState]:
     for state in states:
         before = newest.get(state.profile.id)
         if before is not None:
-            state = WorkerState(  # noqa: PLW2901 (the sum takes the state's place)
-                state.profile,
-                state.transport,
-                state.status,
-                state.in_flight,
-                before.completed + state.completed,
-                before.failed + state.failed,
-                before.worked_ms + state.worked_ms,
-                state.last_seen,
+            state = replace(  # noqa: PLW2901 (the sum takes the state's place)
+                state,
+                completed=before.completed + state.completed,
+                failed=before.failed + state.failed,
+                worked_ms=before.worked_ms + state.worked_ms,
             )
         newest[state.profile.id] = state
     return list(newest.values())

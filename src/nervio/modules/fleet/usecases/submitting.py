@@ -70,10 +70,14 @@ def _submit(batch: Batch, command: Command[SubmitTask, TaskQueued]) -> TaskQueue
 
 
 def _resolve_named(batch: Batch, commands: Sequence[Command[TaskNamed, TaskMoved]]) -> None:
-    keys = [(command.tenant_id, command.body.id) for command in commands]
+    want_tasks(batch, [(command.tenant_id, command.body.id) for command in commands])
+
+
+def want_tasks(batch: Batch, keys: Sequence[tuple[str, str]]) -> None:
+    """Declares tasks by (tenant, id), and today's sums of their kinds."""
     kinds = read_kinds(batch.connection, batch.dialect, keys)
     batch.book(QueueBook).want(kinds)
-    for (tenant_id, _), kind in kinds.items():
+    for tenant_id, kind in {(key[0], kind) for key, kind in kinds.items()}:
         batch.book(UsageBook).want(batch, tenant_id, kind)
 
 

@@ -13,8 +13,8 @@ from nervio.db.queue import QueueBook
 from nervio.db.queue_moves import ENDED, LONGEST_ERROR, State, Work
 from nervio.modules.fleet.book import UsageBook
 from nervio.modules.fleet.contracts import AttemptEnding
-from nervio.modules.fleet.store.tasks import QUEUE, read_kinds
-from nervio.modules.fleet.usecases.submitting import note_attempt
+from nervio.modules.fleet.store.tasks import QUEUE
+from nervio.modules.fleet.usecases.submitting import note_attempt, want_tasks
 from nervio.ports.workers import Assignment, Verdict
 
 OVERDUE = "The deadline was over before it was done."
@@ -106,15 +106,7 @@ def _assignment(work: Work, token: int) -> Assignment:
 
 
 def _resolve_record(batch: Batch, commands: Sequence[Command[RecordAttempts, AttemptsRecorded]]) -> None:
-    _want(batch, [(command.tenant_id, one.task_id) for command in commands for one in command.body.attempts])
-
-
-def _want(batch: Batch, keys: Sequence[tuple[str, str]]) -> None:
-    """Declares tasks and today's sums of their kinds."""
-    kinds = read_kinds(batch.connection, batch.dialect, keys)
-    batch.book(QueueBook).want(kinds)
-    for tenant_id, kind in {(key[0], kind) for key, kind in kinds.items()}:
-        batch.book(UsageBook).want(batch, tenant_id, kind)
+    want_tasks(batch, [(command.tenant_id, one.task_id) for command in commands for one in command.body.attempts])
 
 
 def _record(batch: Batch, command: Command[RecordAttempts, AttemptsRecorded]) -> AttemptsRecorded:
@@ -160,7 +152,7 @@ def _resolve_recover(batch: Batch, commands: Sequence[Command[Recover, Recovered
         for command in commands
         for task_id in (*(orphan[0] for orphan in command.body.orphans), *command.body.overdue)
     ]
-    _want(batch, keys)
+    want_tasks(batch, keys)
 
 
 def _recover(batch: Batch, command: Command[Recover, Recovered]) -> Recovered:
