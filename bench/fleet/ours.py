@@ -40,15 +40,16 @@ async def _echo(job: Job) -> Answer:
 class Master:
     """What the bench asks for, done through the api."""
 
-    def __init__(self, ctx: Ctx, drafts: fleet.Drafts) -> None:
-        self._ctx, self._drafts = ctx, drafts
+    def __init__(self, ctx: Ctx, drafts: fleet.Drafts, openings: fleet.Openings) -> None:
+        self._ctx, self._drafts, self._openings = ctx, drafts, openings
 
     async def burst(self, tasks: int) -> dict[str, Any]:
         """Queues tasks through the batch api and waits until all are done."""
         wanted = await self._done() + tasks
         started = time.perf_counter()
         for begin in range(0, tasks, AT_ONCE):
-            outcomes = await fleet.submit_tasks(self._ctx, [(TASK, None)] * min(AT_ONCE, tasks - begin))
+            batch = [(TASK, None)] * min(AT_ONCE, tasks - begin)
+            outcomes = await fleet.submit_tasks(self._ctx, batch, self._openings)
             failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
             assert not failures, failures[0]
         queued = time.perf_counter()
@@ -61,7 +62,7 @@ class Master:
         taken = []
         for _ in range(count):
             started = time.perf_counter()
-            queued = await fleet.submit_task(self._ctx, TASK)
+            queued = await fleet.submit_task(self._ctx, TASK, openings=self._openings)
             task, _ = await fleet.wait_for_task(self._ctx, queued.id, 30, self._drafts)
             assert task.result == BODY
             taken.append(1000 * (time.perf_counter() - started))
@@ -84,14 +85,14 @@ async def main(address: str) -> None:
         await migrate.upgrade(f"sqlite:///{path}")
         inner = SQLiteDatabase(path, clock, QUEUE_CAPACITY)
     await inner.start()
-    database, drafts = RingingDatabase(inner), fleet.Drafts()
+    database, drafts, openings = RingingDatabase(inner), fleet.Drafts(), fleet.Openings()
     ctx = Ctx(new_id(), "bench", database, clock, None, Lane.FLEET)
     worker = LocalWorkers("local", {"echo": _echo}, slots=SLOTS)
     settings = FleetSettings.model_validate({})
-    dispatcher = fleet.Dispatcher(ctx, new_id(), [worker], settings, lambda _tenant, _module: None, drafts)
+    dispatcher = fleet.Dispatcher(ctx, new_id(), [worker], settings, lambda _tenant, _module: None, drafts, openings)
     stopping = asyncio.Event()
     running = asyncio.create_task(dispatcher.run(stopping, database.queued.listener()))
-    master = Master(ctx, drafts)
+    master = Master(ctx, drafts, openings)
     print(json.dumps({"ready": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)

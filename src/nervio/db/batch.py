@@ -162,6 +162,11 @@ class Command(Generic[B, R]):
     is submitted under a lock."""
     prepared: Any = None
     """Where `resolve` leaves for `decide` what it found; never read by the caller."""
+    offer: Any = None
+    """What its caller holds ready for it, such as somebody who is free to do at once what it queues. No part of the request:
+    the same key with another offer is the same request."""
+    leaves_work: bool = True
+    """Cleared by `decide` where nothing waits in the queue that its operation names: nobody is woken for it."""
     _body_hash: bytes | None = field(default=None, repr=False)
 
     @property

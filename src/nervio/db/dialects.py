@@ -81,6 +81,10 @@ class Dialect(ABC):
         """The rows of a statement in the driver's own words, run without SQLAlchemy's work. Raises DBAPIError."""
 
     @abstractmethod
+    def read(self, connection: Connection, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Row]:
+        """The rows of a pooled read's SELECT that lives as long as the program, by the shortest way inside its transaction."""
+
+    @abstractmethod
     def fenced(self, connection: Connection, exclusive: bool) -> AbstractContextManager[None]:
         """A write transaction that holds the halt fence from its first moment: commits when the block ends, rolls back
         when it raises."""
@@ -165,6 +169,9 @@ class SQLiteDialect(Dialect):
     def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
         return run_on_sqlite(connection, sql, arguments)
 
+    def read(self, connection: Connection, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Row]:
+        return look_up(connection, statement, parameters)  # `create_sqlite_engine` sees to it that it has begun
+
     @contextmanager
     def fenced(self, connection: Connection, exclusive: bool) -> Iterator[None]:
         with connection.begin():
@@ -246,6 +253,9 @@ class PostgreSQLDialect(Dialect):
     def run(self, connection: Connection, sql: str, arguments: Sequence[Any]) -> list[Row]:
         return run_on_asyncpg(connection, sql, arguments)
 
+    def read(self, connection: Connection, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Row]:
+        return [tuple(row) for row in connection.execute(statement, parameters)]  # which begins the transaction
+
     @contextmanager
     def fenced(self, connection: Connection, exclusive: bool) -> Iterator[None]:
         # One round trip instead of SQLAlchemy's two, which is why the connection must leave transactions to us.
@@ -306,11 +316,10 @@ class PostgreSQLDialect(Dialect):
         )
 
     def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
-        # The column default draws from a sequence inside the flush, while every row lock is held.
+        # Its position is drawn from a sequence inside the flush, while every row lock is held.
         return [Insert(commits, ("id", "recorded_at", "entries", "digest"), [row])]
 
     def tell_of_work(self, connection: Connection) -> None:
-        # Transactions that notify commit one after another, which those of one lane do anyway.
         self.run(connection, f"SELECT pg_notify('{QUEUE_CHANNEL}', '')", ())
 
     def clock(self) -> ColumnElement[int]:

@@ -127,7 +127,8 @@ def _execute_once(batch: Batch, commands: Sequence[Command[Any, Any]]) -> list[O
         decided = _decide_all(batch, fresh, outcomes, active)
         if decided:
             if any(
-                command.operation.enqueues and not isinstance(outcomes[command], BaseException) for command in fresh
+                command.operation.enqueues and command.leaves_work and not isinstance(outcomes[command], BaseException)
+                for command in fresh
             ):
                 batch.dialect.tell_of_work(batch.connection)
             batch.flush(_answers(keys, outcomes), _receipts(batch, fresh, outcomes))

@@ -23,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal,
+    literal_column,
     or_,
     select,
     true,
@@ -47,6 +48,10 @@ PRIORITIES = 3
 """From 0, the most urgent, to 2."""
 OWNER_LEASE = "queue:"
 """What the lease of an owner is named by: `queue:<owner>`. Who let it run out has nothing any more."""
+
+# In so many words, not as parameters: SQLite takes a part of an index only where it sees that the part is meant.
+IS_WAITING = _Q.state == literal_column("'waiting'")
+IS_RUNNING = _Q.state == literal_column("'running'")
 
 WorkKey = tuple[str, str]
 """(tenant_id, id)"""
@@ -155,13 +160,15 @@ def list_waiting(connection: Connection, queue: str) -> dict[str, list[int]]:
 
 @cache
 def _waiting() -> Select[Any]:
-    is_waiting = (_Q.queue == bindparam("queue"), _Q.state == State.WAITING.value)
+    is_waiting = (_Q.queue == bindparam("queue"), IS_WAITING)
     tenants = _leaps("tenants", _Q.tenant_id, is_waiting)
     priorities = [literal(n).label("priority") for n in range(PRIORITIES)]
     each = union_all(*(select(priority) for priority in priorities)).subquery("priorities")
-    one = select(_Q.id).where(*is_waiting, _Q.tenant_id == tenants.c.value, _Q.priority == each.c.priority)
+    # The first one in the order of the index, not whether there is one: for that SQLite would look through the tenant's rows.
+    first = select(_Q.run_at).where(*is_waiting, _Q.tenant_id == tenants.c.value, _Q.priority == each.c.priority)
+    first = first.order_by(_Q.run_at).limit(1).correlate(tenants, each)
     pairs = select(tenants.c.value, each.c.priority).join_from(tenants, each, true())
-    present = (tenants.c.value.is_not(None), one.correlate(tenants, each).exists())
+    present = (tenants.c.value.is_not(None), first.scalar_subquery().is_not(None))
     return pairs.where(*present).order_by(tenants.c.value, each.c.priority)
 
 
@@ -198,7 +205,7 @@ def _due(served: tuple[tuple[str, tuple[str, ...]], ...]) -> Select[Any]:
         .where(
             _Q.queue == bindparam("queue"),
             _Q.tenant_id == bindparam("tenant_id"),
-            _Q.state == State.WAITING.value,
+            IS_WAITING,
             _Q.priority == bindparam("priority"),
             _Q.run_at <= bindparam("now"),
             or_(*(and_(_Q.kind == kind, _Q.model.in_(["", *models])) for kind, models in served)),
@@ -211,7 +218,7 @@ def _due(served: tuple[tuple[str, tuple[str, ...]], ...]) -> Select[Any]:
 def find_next_due(connection: Connection, queue: str, after: Instant) -> Instant | None:
     """When the next piece of work is due that is not due yet."""
     return connection.execute(
-        select(func.min(_Q.run_at)).where(_Q.queue == queue, _Q.state == State.WAITING.value, _Q.run_at > after)
+        select(func.min(_Q.run_at)).where(_Q.queue == queue, IS_WAITING, _Q.run_at > after)
     ).scalar()
 
 
@@ -219,7 +226,7 @@ def list_overdue(connection: Connection, queue: str, now: Instant, limit: int) -
     """Work that has not ended although its deadline is over."""
     statement = select(_Q.tenant_id, _Q.id).where(
         _Q.queue == queue,
-        _Q.state.in_([State.WAITING.value, State.RUNNING.value]),
+        _Q.ended_at.is_(None),
         _Q.deadline_at <= now,
     )
     return [(row[0], row[1]) for row in connection.execute(statement.limit(limit))]
@@ -228,29 +235,19 @@ def list_overdue(connection: Connection, queue: str, now: Instant, limit: int) -
 def list_orphans(connection: Connection, queue: str, now: Instant, limit: int) -> list[tuple[str, str, int]]:
     """(tenant, id, token) of work whose owner let its lease run out, or never had one."""
     alive = select(leases.c.name).where(leases.c.name == OWNER_LEASE + _Q.owner, leases.c.expires_at > now)
-    statement = (
-        select(_Q.tenant_id, _Q.id, _Q.token)
-        .where(_Q.queue == queue, _Q.state == State.RUNNING.value, ~alive.exists())
-        .limit(limit)
-    )
+    statement = select(_Q.tenant_id, _Q.id, _Q.token).where(_Q.queue == queue, IS_RUNNING, ~alive.exists()).limit(limit)
     return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
 
 
 def list_owned(connection: Connection, queue: str, owner: str) -> dict[WorkKey, int]:
     """Work that an owner has: its key → the token of the claim."""
-    statement = select(_Q.tenant_id, _Q.id, _Q.token).where(
-        _Q.queue == queue, _Q.state == State.RUNNING.value, _Q.owner == owner
-    )
+    statement = select(_Q.tenant_id, _Q.id, _Q.token).where(_Q.queue == queue, IS_RUNNING, _Q.owner == owner)
     return {(row[0], row[1]): row[2] for row in connection.execute(statement)}
 
 
 def count_running(connection: Connection, queue: str) -> dict[str, int]:
     """How much of each tenant's work runs now, by all owners."""
-    statement = (
-        select(_Q.tenant_id, func.count())
-        .where(_Q.queue == queue, _Q.state == State.RUNNING.value)
-        .group_by(_Q.tenant_id)
-    )
+    statement = select(_Q.tenant_id, func.count()).where(_Q.queue == queue, IS_RUNNING).group_by(_Q.tenant_id)
     return {row[0]: row[1] for row in connection.execute(statement)}
 
 

@@ -265,6 +265,14 @@ Index(
     postgresql_where=_running,
     sqlite_where=_running,
 )
+_has_deadline = queue_items.c.ended_at.is_(None) & queue_items.c.deadline_at.is_not(None)
+Index(
+    "ix_queue_items_deadline",
+    queue_items.c.queue,
+    queue_items.c.deadline_at,
+    postgresql_where=_has_deadline,
+    sqlite_where=_has_deadline,
+)
 Index(
     "ix_queue_items_listed",
     queue_items.c.tenant_id,

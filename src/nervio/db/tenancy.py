@@ -34,7 +34,12 @@ from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import ClauseElement, Grouping
 from sqlalchemy.sql.selectable import Exists, ScalarSelect, SelectStatementGrouping
 
+from nervio.db.dialects import dialect_of
+from nervio.db.writes import Row
+
 _approved: set[Any] = set()
+_known: dict[int, Select[Any]] = {}
+"""Statements that were checked once for all, by their identity."""
 _MOST_REMEMBERED = 4096
 
 _TENANT = "tenant_id"
@@ -69,6 +74,16 @@ class TenantConnection:
                 _approved.add(key)
         return self._connection.execute(statement, values)
 
+    def look_up(self, statement: Select[Any], parameters: dict[str, Any]) -> list[Row]:
+        """The rows of a SELECT that is made once and lives as long as the program; its parameter `tenant_id` is filled with the
+        tenant. For what is asked all the time: nothing is done twice that can be done once."""
+        known = _known.get(id(statement))
+        if known is not statement:
+            _check_shape(statement)
+            _check_tenant_parameter(statement)
+            _known[id(statement)] = statement
+        return dialect_of(self._connection).read(self._connection, statement, {**parameters, _TENANT: self.tenant_id})
+
     def untenanted(self) -> Connection:
         """The connection itself, for tables that belong to no tenant (cursors, commits)."""
         return self._connection
@@ -81,6 +96,14 @@ class TenantConnection:
                         value = parameters.get(other.key, other.effective_value)
                         if value != self.tenant_id:
                             raise CrossTenantStatement(f"bound to tenant {self.tenant_id}, but not this: {statement}")
+
+
+def _check_tenant_parameter(statement: ClauseElement) -> None:
+    for element in visitors.iterate(statement):
+        if isinstance(element, BinaryExpression) and element.operator is operators.eq:
+            for column, other in ((element.left, element.right), (element.right, element.left)):
+                if _is_tenant_column(column) and isinstance(other, BindParameter) and other.key != _TENANT:
+                    raise CrossTenantStatement(f"its tenant is not the parameter {_TENANT!r}: {statement}")
 
 
 def _check_shape(statement: ClauseElement) -> None:

@@ -63,14 +63,14 @@ class RingingDatabase:
     async def submit(self, command: Command[B, R]) -> R:
         reply = await self._database.submit(command)
         self._ring()
-        if command.operation.enqueues:
+        if command.operation.enqueues and command.leaves_work:
             self.queued.ring()
         return reply
 
     async def submit_all(self, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
         outcomes = await self._database.submit_all(commands)
         self._ring()
-        if any(command.operation.enqueues for command in commands):
+        if any(command.operation.enqueues and command.leaves_work for command in commands):
             self.queued.ring()
         return outcomes
 

@@ -6,7 +6,7 @@ import socket
 
 from nervio.adapters.workers.local import LocalWorkers
 from nervio.db.context import Ctx
-from nervio.modules.fleet.api import Dispatcher, Drafts, FindBlocking
+from nervio.modules.fleet.api import Dispatcher, Drafts, FindBlocking, Openings
 from nervio.ports.clock import Clock
 from nervio.ports.models import Models
 from nervio.ports.workers import WorkerTransport
@@ -16,11 +16,17 @@ from nervio.runtime.worker_transports import make_remote_workers
 
 
 def make_dispatcher(
-    settings: Settings, models: Models, ctx: Ctx, process_id: str, find_blocking: FindBlocking, drafts: Drafts
+    settings: Settings,
+    models: Models,
+    ctx: Ctx,
+    process_id: str,
+    find_blocking: FindBlocking,
+    drafts: Drafts,
+    openings: Openings,
 ) -> Dispatcher:
     """A dispatcher that is not started; it connects to nothing before it is."""
     transports = _transports(settings, models, process_id)
-    return Dispatcher(ctx, process_id, transports, settings.fleet, find_blocking, drafts)
+    return Dispatcher(ctx, process_id, transports, settings.fleet, find_blocking, drafts, openings)
 
 
 def open_models(settings: Settings, clock: Clock) -> Models:

@@ -92,7 +92,7 @@ class HttpFace:
         state.clock = self.app.clock
         state.locks = self.app.locks
         state.liveness = self.liveness
-        state.drafts = self.app.drafts
+        state.drafts, state.openings = self.app.drafts, self.app.openings
         state.demo_shops = self.demo_shop
 
     async def _dashboard_principal(self) -> Principal | None:

@@ -132,7 +132,7 @@ class App:
         self.handlers = tuple(handler for manifest in MANIFESTS for handler in manifest.handlers)
         self.bus: Bus = BUSES[url.partition(":")[0]](url, settings.events)
         self.registry = CollectorRegistry()
-        self.drafts = fleet.Drafts()
+        self.drafts, self.openings = fleet.Drafts(), fleet.Openings()
         self.first_login = None
         self.on_first_login = None
         self.unused_login = None
@@ -256,8 +256,8 @@ class App:
 
     def make_dispatcher(self) -> fleet.Dispatcher:
         """What hands out AI work in this process, with its transports to workers; not started."""
-        find_blocking, models = self.halt_watch.find_blocking_effect, self._started().models
-        return make_dispatcher(self.settings, models, self.system_ctx(), self.process_id, find_blocking, self.drafts)
+        ctx, models, watch = self.system_ctx(), self._started().models, self.halt_watch.find_blocking_effect
+        return make_dispatcher(self.settings, models, ctx, self.process_id, watch, self.drafts, self.openings)
 
     async def first_tenant(self) -> Tenant | None:
         """The shop that was there first; None in an empty installation."""

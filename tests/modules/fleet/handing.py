@@ -12,7 +12,7 @@ from nervio.db.database import Database
 from nervio.db.execution import Outcome
 from nervio.db.halt import Halt
 from nervio.kernel.ids import NIL, new_id
-from nervio.modules.fleet.api import Dispatcher, Drafts
+from nervio.modules.fleet.api import Dispatcher, Drafts, Openings
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.ports.workers import Assignment, Ending, Master, Profile, Report, Verdict, WorkerTransport
 from tests.builders import Store
@@ -57,13 +57,16 @@ class Line:
     """A store behind a line that can be cut: nothing is read or written then."""
 
     def __init__(self, database: Database) -> None:
-        self._database, self.is_cut = database, False
+        self._database, self.is_cut, self.loses_word = database, False, False
 
     async def submit_all(self, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
         """See `Database`."""
         if self.is_cut:
             raise OSError("the line is cut")
-        return await self._database.submit_all(commands)
+        outcomes = await self._database.submit_all(commands)
+        if self.loses_word:
+            raise OSError("the line is cut after the commit")
+        return outcomes
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """See `Database`."""
@@ -99,10 +102,14 @@ async def a_dispatcher(
     settings: FleetSettings = SETTINGS,
     find_blocking: Callable[[str, str], Halt | None] = lambda _tenant, _module: None,
     drafts: Drafts | None = None,
+    openings: Openings | None = None,
 ) -> AsyncIterator[Dispatcher]:
-    """A dispatcher whose transports are started; its rounds are the test's to ask for."""
+    """A dispatcher whose transports are started; its rounds are the test's to ask for. Its places are open to who queues tasks
+    with the `openings`."""
     ctx = replace(store.ctx, tenant_id=NIL, actor_id="nervio", permissions=None, lane=Lane.JOBS)
-    dispatcher = Dispatcher(ctx, owner or new_id(), transports, settings, find_blocking, drafts or Drafts())
+    dispatcher = Dispatcher(ctx, owner or new_id(), transports, settings, find_blocking, drafts or Drafts(), openings)
+    if openings is not None:
+        openings.attach(dispatcher.places)
     for transport in transports:
         await transport.start(dispatcher)
     try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from nervio.db.batch import Command
 from nervio.db.context import Ctx
-from nervio.db.execution import Outcome
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.errors import NervioError, not_found
 from nervio.kernel.ids import is_id
@@ -38,7 +37,8 @@ from nervio.modules.fleet.store import usage, workers
 from nervio.modules.fleet.usecases.dispatching import Dispatcher, FindBlocking
 from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.modules.fleet.usecases.following import follow
-from nervio.modules.fleet.usecases.submitting import CANCEL, RETRY, SUBMIT, TaskMoved, TaskNamed
+from nervio.modules.fleet.usecases.openings import Openings
+from nervio.modules.fleet.usecases.submitting import CANCEL, RETRY, TaskMoved, TaskNamed, queue_tasks
 
 READ = "fleet.read"
 SUBMIT_TASKS = "fleet.submit"
@@ -53,34 +53,38 @@ MOST_MEASURED = 1000
 ALL_DAYS = ("0000-01-01", "9999-12-31")
 
 
-def submit_command(ctx: Ctx, task: SubmitTask, key: str | None) -> Command[SubmitTask, TaskQueued]:
-    """A checked command for one task. Raises `invalid` naming the field."""
-    ctx.require(SUBMIT_TASKS)
-    return ctx.command(SUBMIT, check_task(task, ctx.clock.now()), key)
+async def submit_tasks(
+    ctx: Ctx, tasks: Sequence[tuple[SubmitTask, str | None]], openings: Openings | None = None
+) -> list[TaskQueued | BaseException]:
+    """Queues many tasks (task, idempotency key), each with its own verdict, in order. What is queued survives everything.
 
-
-async def submit_tasks(ctx: Ctx, tasks: Sequence[tuple[SubmitTask, str | None]]) -> list[TaskQueued | BaseException]:
-    """Queues many tasks (task, idempotency key), each with its own verdict, in order. What is queued survives everything."""
+    With the `openings` of this process a task that somebody is free for is queued and claimed in one commit.
+    """
     ctx.require(SUBMIT_TASKS)
-    answers: list[Outcome] = []
-    commands = []
+    now = ctx.clock.now()
+    refusals: list[NervioError | None] = []
+    checked: list[tuple[SubmitTask, str | None]] = []
     for task, key in tasks:
         try:
-            commands.append(submit_command(ctx, task, key))
-            answers.append(None)
+            checked.append((check_task(task, now), key))
+            refusals.append(None)
         except NervioError as refusal:
-            answers.append(refusal)
-    outcomes = iter(await ctx.submit_all(commands))
-    settled = [next(outcomes) if answer is None else answer for answer in answers]
-    for (task, _), outcome in zip(tasks, settled, strict=True):
-        if not isinstance(outcome, BaseException):
-            SUBMITTED.labels(label_of(task.kind)).inc()
+            refusals.append(refusal)
+    outcomes = iter(await queue_tasks(ctx, checked, openings or Openings()))
+    settled = [next(outcomes) if refusal is None else refusal for refusal in refusals]
+    queued = Counter(
+        task.kind for (task, _), outcome in zip(tasks, settled, strict=True) if isinstance(outcome, TaskQueued)
+    )
+    for kind, count in queued.items():
+        SUBMITTED.labels(label_of(kind)).inc(count)
     return settled  # type: ignore[return-value]
 
 
-async def submit_task(ctx: Ctx, task: SubmitTask, key: str | None = None) -> TaskQueued:
-    """Queues one task. Raises `invalid`, `halted`, `too_many`."""
-    (outcome,) = await submit_tasks(ctx, [(task, key)])
+async def submit_task(
+    ctx: Ctx, task: SubmitTask, key: str | None = None, openings: Openings | None = None
+) -> TaskQueued:
+    """Queues one task; see `submit_tasks`. Raises `invalid`, `halted`, `too_many`."""
+    (outcome,) = await submit_tasks(ctx, [(task, key)], openings)
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
@@ -263,6 +267,7 @@ __all__ = [
     "Dispatcher",
     "Drafts",
     "FindBlocking",
+    "Openings",
     "cancel_task",
     "explain_waiting",
     "follow_answer",
@@ -273,7 +278,6 @@ __all__ = [
     "list_workers",
     "read_usage",
     "retry_task",
-    "submit_command",
     "submit_task",
     "submit_tasks",
     "wait_for_task",

@@ -13,6 +13,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from nervio.modules.fleet.contracts import Priority
 
@@ -133,7 +134,7 @@ def choose(
         _, tenant = heapq.heappop(heap)
         of_tenant = waiting[tenant]
         task = _take_next(of_tenant, turns.next_priority(tenant, of_tenant))
-        found = _find_worker(task, capacities, predict)
+        found = find_worker(task, capacities, predict)
         if found is not None:
             capacity, seconds = found
             capacity.take(seconds)
@@ -155,8 +156,20 @@ def _take_next(of_tenant: dict[int, deque[Candidate]], priority: int) -> Candida
     return task
 
 
-def _find_worker(task: Candidate, capacities: Sequence[Capacity], predict: Predict) -> tuple[Capacity, float] | None:
-    """The worker that is likely to be done with it first, whether it has room or not; None where no worker does such tasks."""
+class Wanted(Protocol):
+    """What is asked of whoever does a task."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+def find_worker(task: Wanted, capacities: Sequence[Capacity], predict: Predict) -> tuple[Capacity, float] | None:
+    """The worker that is likely to be done with it first, whether it has room or not, and the seconds that it is likely to take;
+    None where no worker does such tasks."""
     best: tuple[float, bool, str] | None = None
     found = None
     for capacity in capacities:

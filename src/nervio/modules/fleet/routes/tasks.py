@@ -51,9 +51,9 @@ _MOVES = refusals(Kind.NOT_FOUND, Kind.CONFLICT, Kind.TOO_MANY)
     responses=refusals(Kind.CONFLICT, Kind.TOO_MANY),
     **needs(api.SUBMIT_TASKS),
 )
-async def submit_task(ctx: CurrentCtx, key: IdempotencyKey, body: TaskBody) -> QueuedReply:
+async def submit_task(request: Request, ctx: CurrentCtx, key: IdempotencyKey, body: TaskBody) -> QueuedReply:
     """Queues a task durably; a worker takes it as soon as one can. Ask for it with `GET /api/tasks/{task_id}`."""
-    return QueuedReply.of(await api.submit_task(ctx, body.to_task(), key))
+    return QueuedReply.of(await api.submit_task(ctx, body.to_task(), key, request.app.state.openings))
 
 
 @router.post(
@@ -65,10 +65,11 @@ async def submit_task(ctx: CurrentCtx, key: IdempotencyKey, body: TaskBody) -> Q
     responses=refusals(Kind.TOO_MANY),
     **needs(api.SUBMIT_TASKS),
 )
-async def submit_tasks(ctx: CurrentCtx, body: TasksBody) -> TasksReply:
+async def submit_tasks(request: Request, ctx: CurrentCtx, body: TasksBody) -> TasksReply:
     """Queues up to 1000 tasks in few commits, each with its own verdict: one that is refused keeps no other from being
     queued."""
-    outcomes = await api.submit_tasks(ctx, [(one.to_task(), one.idempotency_key) for one in body.tasks])
+    tasks = [(one.to_task(), one.idempotency_key) for one in body.tasks]
+    outcomes = await api.submit_tasks(ctx, tasks, request.app.state.openings)
     verdicts = []
     for outcome in outcomes:
         if isinstance(outcome, NervioError):

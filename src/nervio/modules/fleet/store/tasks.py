@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, func, null, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, literal_column, null, select, update
 
 from nervio.db.dialects import Dialect, look_up
 from nervio.db.keyset import read_page
+from nervio.db.queue import IS_WAITING
 from nervio.db.tables import queue_items
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.time import Instant
@@ -50,17 +51,53 @@ def list_tasks(
     return read_page(connection, statement, (_Q.created_at, _Q.id), before, limit, descending=True, backwards=backwards)
 
 
-def find_task(connection: TenantConnection, task_id: str) -> Any:
+def find_task(connection: TenantConnection, task_id: str) -> ShownTask | None:
     """The row of one task; None where there is none."""
-    wanted = (_Q.tenant_id == connection.tenant_id, _Q.id == task_id, _Q.queue == QUEUE)
-    return connection.execute(select(*_SHOWN).where(*wanted)).first()
+    rows = connection.look_up(_one(), {"task_id": task_id})
+    return ShownTask(*rows[0]) if rows else None
+
+
+class ShownTask(NamedTuple):
+    """A task as it is shown; the columns of `_SHOWN` by name."""
+
+    id: str
+    kind: str
+    model: str
+    priority: int
+    state: str
+    payload: str
+    size: int
+    attempts: int
+    most_attempts: int
+    worker: str | None
+    result: str | None
+    usage: str | None
+    error: str | None
+    created_by: str
+    created_at: Instant
+    run_at: Instant
+    deadline_at: Instant | None
+    started_at: Instant | None
+    ended_at: Instant | None
+
+
+@cache
+def _one() -> Select[Any]:
+    return select(*_SHOWN).where(
+        _Q.tenant_id == bindparam("tenant_id"), _Q.id == bindparam("task_id"), _Q.queue == QUEUE
+    )
 
 
 def find_progress(connection: TenantConnection, task_id: str) -> tuple[str, str | None] | None:
     """(state, what was written down of an answer that is being made); None where there is no such task."""
-    wanted = (_Q.tenant_id == connection.tenant_id, _Q.id == task_id, _Q.queue == QUEUE)
-    row = connection.execute(select(_Q.state, _Q.checkpoint).where(*wanted)).first()
-    return None if row is None else (row[0], row[1])
+    rows = connection.look_up(_progress(), {"task_id": task_id})
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+@cache
+def _progress() -> Select[Any]:
+    wanted = (_Q.tenant_id == bindparam("tenant_id"), _Q.id == bindparam("task_id"), _Q.queue == QUEUE)
+    return select(_Q.state, _Q.checkpoint).where(*wanted)
 
 
 def write_drafts(connection: Connection, drafts: Mapping[tuple[str, str], Draft]) -> None:
@@ -75,24 +112,31 @@ def write_drafts(connection: Connection, drafts: Mapping[tuple[str, str], Draft]
 
 def list_attempts(connection: TenantConnection, task_id: str) -> list[Attempt]:
     """The attempts at a task that have ended, the first one first."""
-    statement = (
-        select(_A.token, _A.n, _A.worker, _A.ending, _A.error, _A.started_at, _A.ended_at)
-        .where(_A.tenant_id == connection.tenant_id, _A.task_id == task_id)
-        .order_by(_A.token)
-    )
     return [
         Attempt(row[0], row[1], row[2], AttemptEnding(row[3]), row[4], row[5], row[6])
-        for row in connection.execute(statement)
+        for row in connection.look_up(_attempts(), {"task_id": task_id})
     ]
+
+
+@cache
+def _attempts() -> Select[Any]:
+    attempts = select(_A.token, _A.n, _A.worker, _A.ending, _A.error, _A.started_at, _A.ended_at)
+    return attempts.where(_A.tenant_id == bindparam("tenant_id"), _A.task_id == bindparam("task_id")).order_by(_A.token)
 
 
 def count_waiting(connection: TenantConnection) -> int:
     """Tasks of the tenant that wait."""
-    statement = select(func.count()).where(
-        _Q.queue == QUEUE, _Q.tenant_id == connection.tenant_id, _Q.state == "waiting"
-    )
-    count: int = connection.execute(statement).scalar_one()
+    count: int = connection.look_up(_count_waiting(), {})[0][0]
     return count
+
+
+@cache
+def _count_waiting() -> Select[Any]:
+    # In the order of the index of what waits, which SQLite takes for the sake of the order; else it goes through all rows of the
+    # tenant. The limit keeps it from leaving the order out.
+    waits = (_Q.queue == QUEUE, _Q.tenant_id == bindparam("tenant_id"), IS_WAITING)
+    found = select(_Q.id).where(*waits).order_by(_Q.priority, _Q.run_at, _Q.id).limit(literal_column("1000000000"))
+    return select(func.count()).select_from(found.subquery())
 
 
 def list_done_since(connection: TenantConnection, since: Instant, limit: int) -> list[tuple[Instant, Instant]]:

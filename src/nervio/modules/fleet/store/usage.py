@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, select
 
 from nervio.db.dialects import Dialect, look_up
 from nervio.db.tenancy import TenantConnection
@@ -55,13 +55,15 @@ def lock_usage(
 
 def read_usage(connection: TenantConnection, since: str, until: str) -> list[Usage]:
     """Sums a kind over days from `since` to `until`, both included."""
-    statement = (
-        select(_U.kind, *(func.coalesce(func.sum(_U[name]), 0) for name in SUMS))
-        .where(_U.tenant_id == connection.tenant_id, _U.day >= since, _U.day <= until)
-        .group_by(_U.kind)
-        .order_by(_U.kind)
-    )
-    return [Usage(row[0], *(int(value) for value in row[1:])) for row in connection.execute(statement)]
+    rows = connection.look_up(_sums(), {"since": since, "until": until})
+    return [Usage(row[0], *(int(value) for value in row[1:])) for row in rows]
+
+
+@cache
+def _sums() -> Select[Any]:
+    days = (_U.day >= bindparam("since"), _U.day <= bindparam("until"))
+    sums = select(_U.kind, *(func.coalesce(func.sum(_U[name]), 0) for name in SUMS))
+    return sums.where(_U.tenant_id == bindparam("tenant_id"), *days).group_by(_U.kind).order_by(_U.kind)
 
 
 def _empty(keys: Sequence[UsageKey]) -> Insert:

@@ -21,7 +21,6 @@ from nervio.db.batch import Command, Lane, Operation
 from nervio.db.context import Ctx
 from nervio.db.halt import Halt
 from nervio.kernel.errors import Kind, NervioError
-from nervio.kernel.time import DAY, SECOND
 from nervio.modules.fleet import metrics
 from nervio.modules.fleet.contracts import AttemptEnding
 from nervio.modules.fleet.domain.dispatch import Candidate, Turns, choose
@@ -29,9 +28,9 @@ from nervio.modules.fleet.domain.prediction import Speeds
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.modules.fleet.store import workers as worker_store
 from nervio.modules.fleet.store.tasks import QUEUE, write_drafts
-from nervio.modules.fleet.store.workers import WorkerState
 from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.modules.fleet.usecases.losses import find_lost
+from nervio.modules.fleet.usecases.openings import Claims, Openings, Places
 from nervio.modules.fleet.usecases.reporting import Reports, check_report
 from nervio.modules.fleet.usecases.roster import Roster
 from nervio.modules.fleet.usecases.trying import (
@@ -42,6 +41,7 @@ from nervio.modules.fleet.usecases.trying import (
     EndedAttempt,
     Recover,
 )
+from nervio.modules.fleet.usecases.worker_records import WorkerRecords
 from nervio.ports.workers import Assignment, Chunk, Profile, Report, Verdict, WorkerTransport
 
 log = logging.getLogger(__name__)
@@ -60,11 +60,6 @@ DRAFT_SECONDS = 0.5
 """How often what there is of answers is written down, for those who watch at another process."""
 STATE_SECONDS = 2.0
 """How often the workers' state is written down."""
-QUIET_SECONDS = 10.0
-"""The same while nothing happens."""
-GONE_SECONDS = 30.0
-"""A worker that no process has written down for so long belonged to one that is gone."""
-FORGET_SECONDS = 7 * DAY / SECOND
 MOST_TENANTS = 64
 """Whose work is looked at in one round; the others come in the next ones, by their turns."""
 LOOK_AHEAD = 32
@@ -85,19 +80,24 @@ class Dispatcher:
         settings: FleetSettings,
         find_blocking: FindBlocking,
         drafts: Drafts,
+        openings: Openings | None = None,
     ) -> None:
         self._ctx = replace(ctx, lane=Lane.FLEET)
         self._owner, self._transports, self._settings = owner, transports, settings
-        self._find_blocking, self._drafts = find_blocking, drafts
+        self._find_blocking, self._drafts, self._openings = find_blocking, drafts, openings or Openings()
         self._clock = ctx.clock
         self.roster = Roster(ctx.clock.now, ctx.clock.monotonic)
         self._speeds, self._turns = Speeds(), Turns()
-        self._reports = Reports(self._ctx, self.roster, self._speeds, self._drafts, self.wake)
+        self._reports = Reports(self._ctx, self.roster, self._speeds, self._drafts, self._reported)
+        self.places = Places(
+            owner, self.roster, self._speeds, self._turns, self._is_stopped, ctx.clock.monotonic, self._hand_over
+        )
+        self._handing: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._strays: dict[queue.WorkKey, int] = {}
         self._lost: list[tuple[str, Assignment, str]] = []
-        self._lease_at = self._sweep_at = self._draft_at = self._state_at = self._quiet_until = -math.inf
-        self._written: list[WorkerState] = []
+        self._records = WorkerRecords(self._ctx, owner, self.roster, self._speeds)
+        self._lease_at = self._sweep_at = self._draft_at = self._state_at = -math.inf
 
     # -- what transports tell it -----------------------------------------------------------------------------------------
 
@@ -132,6 +132,11 @@ class Dispatcher:
         """There may be something to do."""
         self._wake.set()
 
+    def _reported(self, *, may_wait: bool) -> None:
+        """Somebody has brought something back. `may_wait`: some of it is to be tried again."""
+        if may_wait or self.places.is_behind:
+            self.wake()
+
     # -- its rounds ------------------------------------------------------------------------------------------------------
 
     async def run(self, stopping: asyncio.Event, bell: asyncio.Event) -> None:
@@ -140,6 +145,7 @@ class Dispatcher:
         self._speeds.load(await self._ctx.database.read(worker_store.read_speeds))
         for transport in self._transports:
             await transport.start(self)
+        self._openings.attach(self.places)
         try:
             pause = 0.0
             while not stopping.is_set():
@@ -180,12 +186,15 @@ class Dispatcher:
             await self._write_drafts()
         if now >= self._state_at:
             self._state_at = now + STATE_SECONDS
-            await self._write_states()
+            await self._records.write()
         while await self._dispatch():
             pass
+        await self._handed_over()
 
     async def close(self) -> None:
         """Lets go of transports; what their workers still have is handed back, or found by the lease."""
+        self._openings.attach(None)
+        await self._handed_over()
         for transport in self._transports:
             await transport.close()
         outlived = 0
@@ -197,7 +206,7 @@ class Dispatcher:
                 outlived += len(held)
         await self._record_lost()
         await self._reports.close()
-        await self._write_states()
+        await self._records.write()
         if not outlived:
             # Else it runs out by itself, and until then the results of those workers are taken by whoever is there.
             await self._ctx.database.bookkeep(
@@ -206,9 +215,11 @@ class Dispatcher:
 
     async def _renew_lease(self) -> None:
         name, seconds = queue.OWNER_LEASE + self._owner, self._settings.owner_lease_seconds
+        asked_at = self._clock.monotonic()
         await self._ctx.database.bookkeep(
             "lease", lambda c: leases.acquire(c, name, self._owner, self._clock.now(), seconds)
         )
+        self.places.safe_until = asked_at + seconds
 
     # -- giving out ------------------------------------------------------------------------------------------------------
 
@@ -217,10 +228,13 @@ class Dispatcher:
         capacities = self.roster.capacities()
         room = sum(capacity.free for capacity in capacities)
         if not room:
+            self.places.is_behind = True  # for all that is known
             return False
         served, most = self.roster.served(), room + LOOK_AHEAD
         found = await self._ctx.database.read(lambda c: self._find_candidates(c, served, most))
         chosen = choose(found, capacities, self._turns, self._speeds.predict)
+        waiting = sum(len(tasks) for of_tenant in found.values() for tasks in of_tenant.values())
+        self.places.is_behind = waiting > len(chosen)
         if not chosen:
             return False
         by_tenant: dict[str, list[tuple[str, str]]] = {}
@@ -231,24 +245,21 @@ class Dispatcher:
             for tenant_id, tasks in by_tenant.items()
         ]
         given = 0
-        handed: dict[str, list[Assignment]] = {}
         for outcome in await self._ctx.submit_all(claims):
             if isinstance(outcome, Claimed):
                 given += len(outcome.assignments)
-                self._note(outcome.assignments, handed)
+                self._hand_over(outcome.assignments)
             elif not (isinstance(outcome, NervioError) and outcome.kind is Kind.HALTED):
                 # Whatever was claimed all the same is found by the next sweep: nobody here holds it.
                 log.warning("claim_failed", extra={"error": str(outcome)})
-        for worker_id, assignments in handed.items():
-            await self._hand(worker_id, assignments)
-        return given > 0
+        return given > 0 and self.places.is_behind
 
     def _find_candidates(
         self, connection: Connection, served: dict[str, set[str]], most: int
     ) -> dict[str, dict[int, list[Candidate]]]:
         now = self._clock.now()
         waiting = queue.list_waiting(connection, QUEUE)
-        going = [tenant for tenant in waiting if self._find_blocking(tenant, "fleet") is None]
+        going = [tenant for tenant in waiting if not self._is_stopped(tenant)]
         tenants = sorted(going, key=lambda tenant: (self._turns.tag(tenant), tenant))
         return {
             tenant_id: {
@@ -261,16 +272,26 @@ class Dispatcher:
             for tenant_id in tenants[:MOST_TENANTS]
         }
 
-    def _note(self, claimed: Sequence[tuple[Assignment, str]], handed: dict[str, list[Assignment]]) -> None:
-        """Notes who holds what was claimed. What a stop that has come since forbids, or whose worker has gone, goes back."""
+    def _is_stopped(self, tenant_id: str) -> bool:
+        return self._find_blocking(tenant_id, "fleet") is not None
+
+    def _hand_over(self, claimed: Claims) -> None:
+        """Gives what was claimed to its workers. What a stop that has come since forbids, or whose worker has gone, goes back."""
+        handed: dict[str, list[Assignment]] = {}
         for assignment, worker_id in claimed:
             predicted = self._speeds.predict(assignment.kind, assignment.model, worker_id, assignment.size)
-            if self._find_blocking(assignment.tenant_id, "fleet") is not None or not self.roster.give(
-                worker_id, assignment, predicted
-            ):
+            if self._is_stopped(assignment.tenant_id) or not self.roster.give(worker_id, assignment, predicted):
                 self._give_up(worker_id, [assignment], "")
             else:
                 handed.setdefault(worker_id, []).append(assignment)
+        for worker_id, assignments in handed.items():
+            task = asyncio.create_task(self._hand(worker_id, assignments), name="nervio-fleet-hand-over")
+            self._handing.add(task)
+            task.add_done_callback(self._handing.discard)
+
+    async def _handed_over(self) -> None:
+        if self._handing:
+            await asyncio.wait(self._handing)
 
     async def _hand(self, worker_id: str, assignments: list[Assignment]) -> None:
         member = self.roster.find(worker_id)
@@ -359,28 +380,6 @@ class Dispatcher:
         drafts = self._drafts.take_changed()
         if drafts:
             await self._ctx.database.bookkeep("worker_states", lambda c: write_drafts(c, drafts))
-
-    async def _write_states(self) -> None:
-        now, learnt = self._clock.now(), self._speeds.take_changed()
-        states = self.roster.take_states()
-        seen = [replace(state, last_seen=0) for state in states]
-        if seen == self._written and not learnt and self._clock.monotonic() < self._quiet_until:
-            return  # nothing but time has passed, and on a small machine a write wakes the disk
-        self._written, self._quiet_until = seen, self._clock.monotonic() + QUIET_SECONDS
-
-        def write(connection: Connection) -> None:
-            if states:
-                worker_store.write_workers(connection, self._owner, states, now)
-            if learnt:
-                worker_store.write_speeds(connection, learnt)
-            worker_store.mark_gone(connection, now - int(GONE_SECONDS * SECOND))
-            worker_store.forget_gone(connection, now - int(FORGET_SECONDS * SECOND))
-
-        await self._ctx.database.bookkeep("worker_states", write)
-        busy = sum(1 for member in self.roster if member.held)
-        metrics.WORKERS.labels("busy").set(busy)
-        metrics.WORKERS.labels("idle").set(len(self.roster) - busy)
-        metrics.IN_FLIGHT.set(len(self.roster.held()))
 
     def _command(self, tenant_id: str, operation: Operation[B, R], body: B, weight: int) -> Command[B, R]:
         # Without a key: a claim or a recovery that is repeated finds the token moved on, and changes nothing.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import msgspec
 
@@ -38,10 +39,16 @@ _Waiting = tuple[str, Report, "asyncio.Future[Verdict]"]
 _FINAL = (Verdict.ACCEPTED, Verdict.LATE, Verdict.REFUSED)
 
 
+class Taken(Protocol):
+    """Is told that something was written. `may_wait`: some of it is to be tried again."""
+
+    def __call__(self, *, may_wait: bool) -> None: ...
+
+
 class Reports:
     """While one commit is being written the next reports gather, so that under load many share one."""
 
-    def __init__(self, ctx: Ctx, roster: Roster, speeds: Speeds, drafts: Drafts, taken: Callable[[], None]) -> None:
+    def __init__(self, ctx: Ctx, roster: Roster, speeds: Speeds, drafts: Drafts, taken: Taken) -> None:
         self._ctx, self._roster, self._speeds, self._drafts, self._taken = ctx, roster, speeds, drafts, taken
         self._waiting: list[_Waiting] = []
         self._under_way: dict[TaskKey, int] = {}
@@ -120,7 +127,7 @@ class Reports:
             by_tenant.setdefault(report.tenant_id, {}).setdefault(name, _ended(worker_id, report))
         recorded = await self.record({tenant: list(ended.values()) for tenant, ended in by_tenant.items()})
         self._answer(batch, recorded)
-        self._taken()
+        self._taken(may_wait=any(report.ending is not Ending.DONE for _, report, _ in batch))
 
     def _answer(
         self,

@@ -38,6 +38,8 @@ class Member:
     heard_at: float
     seen_at: Instant
     held: dict[TaskKey, Held] = field(default_factory=dict)
+    promised: list[float] = field(default_factory=list)
+    """The predicted seconds of tasks that are about to be queued and claimed for it in one commit."""
     completed: int = 0
     failed: int = 0
     worked_ms: int = 0
@@ -46,7 +48,7 @@ class Member:
     @property
     def free(self) -> int:
         """How many more tasks it takes."""
-        return max(self.profile.credit - len(self.held), 0)
+        return max(self.profile.credit - len(self.held) - len(self.promised), 0)
 
     def state(self, status: WorkerStatus) -> WorkerState:
         """How it is, to be written down; its counts begin again."""
@@ -168,7 +170,11 @@ class Roster:
                 frozenset(member.profile.models),
                 member.free,
                 slots_free_at(
-                    member.profile.slots, [(held.predicted, held.elapsed(now)) for held in member.held.values()]
+                    member.profile.slots,
+                    [
+                        *((held.predicted, held.elapsed(now)) for held in member.held.values()),
+                        *((predicted, 0.0) for predicted in member.promised),
+                    ],
                 ),
             )
             for member in self._members.values()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nervio.db.batch import Batch, Command, Effect, Operation
+from nervio.db.batch import Batch, Command, Effect, Lane, Operation
+from nervio.db.context import Ctx
+from nervio.db.execution import Outcome
 from nervio.db.queue import QueueBook
 from nervio.db.queue_moves import State, Work
 from nervio.kernel.errors import not_found
+from nervio.kernel.ids import new_ids
 from nervio.kernel.time import Instant
 from nervio.modules.fleet.book import UsageBook
 from nervio.modules.fleet.contracts import AttemptEnding, SubmitTask, TaskQueued, TaskState
 from nervio.modules.fleet.store.tasks import QUEUE, read_kinds
+from nervio.modules.fleet.usecases.openings import Opening, Openings
+from nervio.ports.workers import Assignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +35,34 @@ class TaskMoved:
     state: TaskState
 
 
+@dataclass(slots=True, eq=False)
+class Offer:
+    """What whoever queues a task holds ready for it: its id, by which it is known when the same command is sent again, and the
+    place of somebody who is free to do it."""
+
+    id: str
+    opening: Opening | None = None
+
+
 def _resolve_submit(batch: Batch, commands: Sequence[Command[SubmitTask, TaskQueued]]) -> None:
-    book = batch.book(UsageBook)
+    usage, keyless = batch.book(UsageBook), []
     for command in commands:
-        book.want(batch, command.tenant_id, command.body.kind)
+        usage.want(batch, command.tenant_id, command.body.kind)
+        if command.key is None and command.receipt is None:
+            keyless.append((command.tenant_id, command.offer.id))
+    batch.book(QueueBook).want(keyless)
 
 
 def _submit(batch: Batch, command: Command[SubmitTask, TaskQueued]) -> TaskQueued:
-    task, now = command.body, batch.now
+    task, now, book = command.body, batch.now, batch.book(QueueBook)
+    offer: Offer = command.offer
+    before = book.find((command.tenant_id, offer.id))
+    if before is not None:
+        # The batch had been committed, and the word of it was lost.
+        return TaskQueued(before.id, TaskState(before.state), before.created_at)
     work = Work(
         tenant_id=command.tenant_id,
-        id=batch.new_id(),
+        id=offer.id,
         queue=QUEUE,
         kind=task.kind,
         model=task.model,
@@ -64,9 +86,20 @@ def _submit(batch: Batch, command: Command[SubmitTask, TaskQueued]) -> TaskQueue
         started_at=None,
         ended_at=None,
     )
-    batch.book(QueueBook).add(work)
+    book.add(work)
     batch.book(UsageBook).add(batch, command.tenant_id, task.kind, submitted=1)
-    return TaskQueued(work.id, TaskState.WAITING, now)
+    command.leaves_work = offer.opening is None
+    if offer.opening is not None:
+        offer.opening.assignment = claim(work, offer.opening.owner, offer.opening.member.profile.id, now)
+    return TaskQueued(work.id, TaskState(work.state), now)
+
+
+def claim(work: Work, owner: str, worker_id: str, now: Instant) -> Assignment:
+    """Claims a task for a worker of an owner."""
+    token = work.claim(owner, worker_id, now)
+    return Assignment(
+        work.tenant_id, work.id, token, work.kind, work.model, work.payload, work.attempts, work.size, work.deadline_at
+    )
 
 
 def _resolve_named(batch: Batch, commands: Sequence[Command[TaskNamed, TaskMoved]]) -> None:
@@ -135,3 +168,31 @@ CANCEL: Operation[TaskNamed, TaskMoved] = Operation(
 RETRY: Operation[TaskNamed, TaskMoved] = Operation(
     "fleet.retry", Effect.INCREASE, TaskNamed, TaskMoved, _retry, _resolve_named, enqueues=QUEUE
 )
+
+
+async def queue_tasks(
+    ctx: Ctx, tasks: Sequence[tuple[SubmitTask, str | None]], openings: Openings
+) -> Sequence[Outcome]:
+    """Queues tasks that have been checked (task, idempotency key); a verdict for each, in order."""
+    # In the fleet's lane: a flood of tasks is not to stand in the way of a till.
+    ctx = replace(ctx, lane=Lane.FLEET)
+    places, found = openings.find(ctx.tenant_id, [task for task, _ in tasks])
+    outcomes: Sequence[Outcome] = ()
+    try:
+        offers = [Offer(*offer) for offer in zip(new_ids(len(tasks)), found, strict=True)]
+        outcomes = await ctx.submit_all(
+            [_command(ctx, task, key, offer) for (task, key), offer in zip(tasks, offers, strict=True)]
+        )
+    finally:
+        if places is not None:
+            places.settle(found, outcomes)
+    return outcomes
+
+
+def _command(ctx: Ctx, task: SubmitTask, key: str | None, offer: Offer) -> Command[SubmitTask, TaskQueued]:
+    if key is None and ctx.receipt is None:
+        # Known by its id when it is sent again, so that no answer has to be remembered for it.
+        return Command(SUBMIT, ctx.tenant_id, ctx.actor_id, None, task, lane=ctx.lane, offer=offer)
+    command = ctx.command(SUBMIT, task, key)
+    command.offer = offer
+    return command

@@ -10,11 +10,11 @@ import msgspec
 
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.queue import QueueBook
-from nervio.db.queue_moves import ENDED, LONGEST_ERROR, State, Work
+from nervio.db.queue_moves import ENDED, LONGEST_ERROR, State
 from nervio.modules.fleet.book import UsageBook
 from nervio.modules.fleet.contracts import AttemptEnding
 from nervio.modules.fleet.store.tasks import QUEUE
-from nervio.modules.fleet.usecases.submitting import note_attempt, want_tasks
+from nervio.modules.fleet.usecases.submitting import claim, note_attempt, want_tasks
 from nervio.ports.workers import Assignment, Verdict
 
 OVERDUE = "The deadline was over before it was done."
@@ -94,15 +94,8 @@ def _claim(batch: Batch, command: Command[ClaimTasks, Claimed]) -> Claimed:
         work = book.find((command.tenant_id, task_id))
         if work is None or work.state is not State.WAITING or work.run_at > batch.now:
             continue
-        token = work.claim(command.body.owner, worker, batch.now)
-        claimed.append((_assignment(work, token), worker))
+        claimed.append((claim(work, command.body.owner, worker, batch.now), worker))
     return Claimed(tuple(claimed))
-
-
-def _assignment(work: Work, token: int) -> Assignment:
-    return Assignment(
-        work.tenant_id, work.id, token, work.kind, work.model, work.payload, work.attempts, work.size, work.deadline_at
-    )
 
 
 def _resolve_record(batch: Batch, commands: Sequence[Command[RecordAttempts, AttemptsRecorded]]) -> None:

@@ -47,13 +47,13 @@ async def ask(request: Request) -> Response:
     payload = json.dumps({"messages": [{"role": "user", "content": typed["question"]}]}, ensure_ascii=False)
     task = SubmitTask(KIND, payload, typed["model"], _priority(typed["priority"]))
     try:
-        queued = await api.submit_task(frame.ctx, task, key)
+        queued = await api.submit_task(frame.ctx, task, key, request.app.state.openings)
     except NervioError as refusal:
         field = str(refusal.data.get("field", ""))
         shown = {"payload": "question"}.get(field, field if field in FIELDS else "")
         return await _page(frame, typed, {shown: frame.explain(refusal)}, 422)
     if frame.may(api.READ):
-        await api.wait_for_task(frame.ctx, queued.id, QUICK_SECONDS)
+        await api.wait_for_task(frame.ctx, queued.id, QUICK_SECONDS, request.app.state.drafts)
     return redirect(f"/console/tasks/{queued.id}")
 
 
