@@ -29,7 +29,7 @@ from nervio.runtime.settings import normalised_database_url
 QUEUE_CAPACITY = 100_000
 AT_ONCE = 500
 """Tasks of one call of the batch api."""
-SLOTS = 64
+SLOTS = 256
 TASK = SubmitTask("echo", json.dumps({"body": BODY}))
 
 

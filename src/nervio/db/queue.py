@@ -8,6 +8,7 @@ operations move rows through the batch's `QueueBook`; which rows to move is foun
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
@@ -44,6 +45,11 @@ _CHANGED = (
     "state", "run_at", "attempts", "token", "owner", "worker", "checkpoint", "result", "usage", "error", "started_at",
     "ended_at",
 )  # fmt: skip
+_WRITTEN = {
+    (State.WAITING, State.RUNNING): ("state", "attempts", "token", "owner", "worker", "started_at"),
+    (State.RUNNING, State.DONE): ("state", "owner", "result", "usage", "error", "ended_at"),
+}
+"""What the two moves of nearly all work change. Less to write, and above all fewer indexes to look after."""
 PRIORITIES = 3
 """From 0, the most urgent, to 2."""
 OWNER_LEASE = "queue:"
@@ -65,8 +71,9 @@ class QueueBook(Book):
     def __init__(self) -> None:
         self._wanted: set[WorkKey] = set()
         self._works: dict[WorkKey, Work] = {}
+        self._before: dict[WorkKey, State] = {}
         self._added: dict[WorkKey, Work] = {}
-        self._changed: set[WorkKey] = set()
+        self._changed: Counter[WorkKey] = Counter()
         self._undo: list[Callable[[], object]] = []
 
     def want(self, keys: Iterable[WorkKey]) -> None:
@@ -78,7 +85,8 @@ class QueueBook(Book):
         if missing:
             parameters = batch.dialect.rows_parameters("k", [_Q.tenant_id, _Q.id], missing)
             for row in look_up(batch.connection, _locked(batch.dialect), parameters):
-                self._works[row[0], row[1]] = _work(row)
+                work = self._works[row[0], row[1]] = _work(row)
+                self._before[row[0], row[1]] = work.state
 
     def add(self, work: Work) -> None:
         """New work."""
@@ -86,13 +94,17 @@ class QueueBook(Book):
         self._added[key] = work
         self._undo.append(functools.partial(self._added.pop, key))
 
+    def peek(self, key: WorkKey) -> Work | None:
+        """Work that was wanted, only to be looked at; None where there is none."""
+        return self._works.get(key)
+
     def find(self, key: WorkKey) -> Work | None:
         """Work that was wanted or added, to be moved; None where there is none. What it becomes is written."""
         if key in self._added:
             return self._added[key]
         work = self._works.get(key)
         if work is not None:
-            self._changed.add(key)
+            self._changed[key] += 1
             self._undo.append(functools.partial(self._put_back, key, _row(work)))
         return work
 
@@ -108,8 +120,19 @@ class QueueBook(Book):
 
     def flush(self, batch: Batch) -> None:
         batch.writes.append(Insert(queue_items, _COLUMNS, [_row(work) for work in self._added.values()]))
-        changed = [(*key, *_what_changes(self._works[key])) for key in sorted(self._changed)]
-        batch.writes.append(Update(queue_items, _KEY, _CHANGED, changed))
+        for columns, rows in self._changes().items():
+            batch.writes.append(Update(queue_items, _KEY, columns, rows))
+
+    def _changes(self) -> dict[tuple[str, ...], list[Row]]:
+        """Rows by the columns that are to be written: all that move from one state to another in the same way."""
+        changes: dict[tuple[str, ...], list[Row]] = {}
+        for key in sorted(self._changed):
+            work = self._works[key]
+            # Twice moved, it may have come where it is by a way that changed more.
+            once = self._changed[key] == 1
+            columns = _WRITTEN.get((self._before[key], work.state), _CHANGED) if once else _CHANGED
+            changes.setdefault(columns, []).append((*key, *_values(columns)(work)))
+        return changes
 
 
 @cache
@@ -128,7 +151,7 @@ def _work(row: Row) -> Work:
 
 # `dataclasses.astuple` copies every value deeply: ten times the cost of all the rest of a row.
 _row: Callable[[Work], Row] = attrgetter(*_COLUMNS)
-_what_changes: Callable[[Work], Row] = attrgetter(*_CHANGED)
+_values = cache(lambda columns: attrgetter(*columns))
 
 
 # -- looking for work, without locks ---------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
-AT_ONCE = 64
+AT_ONCE = 256
 """Reports of one moment that go to the master together."""
 
 TaskKey = tuple[str, str, int]

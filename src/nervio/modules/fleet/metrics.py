@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from nervio.modules.fleet.domain.tasks import KINDS
@@ -22,6 +24,10 @@ IN_FLIGHT = Gauge("nervio_fleet_in_flight", "Tasks that workers of this process 
 LEASES_RUN_OUT = Counter(
     "nervio_fleet_worker_leases_run_out_total", "Workers that were given up because they were silent."
 )
+
+
+work_seconds_of = cache(WORK_SECONDS.labels)
+"""The histogram of a label: looking it up anew costs more than counting."""
 
 
 def label_of(kind: str) -> str:

@@ -15,6 +15,8 @@ KINDS = ("chat", "vision", "embed", "ocr", "transcribe")
 _KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,199}")
 
+_PRIORITIES = frozenset(Priority)
+
 LARGEST_PAYLOAD_BYTES = 262_144
 MOST_RETRIES = 20
 LARGEST_SIZE = 1_000_000_000
@@ -34,7 +36,7 @@ def check_task(task: SubmitTask, now: Instant) -> SubmitTask:
         raise invalid(
             "invalid_model", "model must be the name of a model, such as gemini-2.5-flash, or empty.", field="model"
         )
-    if task.priority not in tuple(Priority):
+    if task.priority not in _PRIORITIES:
         raise invalid("invalid_choice", "priority must be high, normal or low.", field="priority")
     if not 0 <= task.retries <= MOST_RETRIES:
         raise invalid("out_of_range", f"retries must be between 0 and {MOST_RETRIES}.", field="retries")

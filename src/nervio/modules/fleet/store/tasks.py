@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, literal_column, null, select, update
+from sqlalchemy import Connection, Select, bindparam, func, literal_column, null, select, update
 
-from nervio.db.dialects import Dialect, look_up
 from nervio.db.keyset import read_page
 from nervio.db.queue import IS_WAITING
 from nervio.db.tables import queue_items
@@ -169,19 +168,3 @@ def find_last_error(connection: TenantConnection) -> str | None:
     )
     error: str | None = connection.execute(statement).scalar()
     return error
-
-
-def read_kinds(connection: Connection, dialect: Dialect, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """The kinds of tasks by (tenant, id); they never change, so nothing is locked. What is no task is left out."""
-    if not keys:
-        return {}
-    parameters = dialect.rows_parameters("k", [_Q.tenant_id, _Q.id], sorted(set(keys)))
-    return {(row[0], row[1]): row[2] for row in look_up(connection, _kinds(dialect), parameters)}
-
-
-@cache
-def _kinds(dialect: Dialect) -> Select[Any]:
-    keys = dialect.rows_table("k", [_Q.tenant_id, _Q.id])
-    same = and_(_Q.tenant_id == keys.c.tenant_id, _Q.id == keys.c.id)
-    kinds = select(_Q.tenant_id, _Q.id, _Q.kind).join_from(keys, queue_items, same)
-    return kinds.where(dialect.not_by_index(_Q.queue) == QUEUE)

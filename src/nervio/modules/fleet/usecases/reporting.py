@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -104,10 +105,13 @@ class Reports:
             else:
                 log.warning("attempts_not_recorded", extra={"error": str(outcome), "attempts": len(ended)})
                 found = (Verdict.RETRY,) * len(ended)
+            taken: Counter[AttemptEnding] = Counter()
             for attempt, verdict in zip(ended, found, strict=True):
                 verdicts[command.tenant_id, attempt.task_id, attempt.token] = verdict
                 if verdict is Verdict.ACCEPTED:
-                    metrics.ATTEMPTS.labels(attempt.ending.value).inc()
+                    taken[attempt.ending] += 1
+            for ending, count in taken.items():
+                metrics.ATTEMPTS.labels(ending.value).inc(count)
         return verdicts
 
     async def _write(self) -> None:
@@ -158,7 +162,7 @@ class Reports:
         if report.ending is Ending.DONE:
             seconds = max(report.seconds, 0.0)
             self._speeds.learn(task.kind, task.model, member.profile.id, task.size, seconds)
-            metrics.WORK_SECONDS.labels(metrics.label_of(task.kind)).observe(seconds)
+            metrics.work_seconds_of(metrics.label_of(task.kind)).observe(seconds)
             member.completed += 1
             member.worked_ms += int(1000 * seconds)
         elif report.ending is Ending.FAILED:
@@ -167,7 +171,9 @@ class Reports:
 
 def check_report(report: Report, most_bytes: int) -> Report:
     """The report as it can be kept: one whose result cannot be is a failure that says why."""
-    report = replace(report, seconds=_at_most(report.seconds, LONGEST_WORK_SECONDS))
+    seconds = _at_most(report.seconds, LONGEST_WORK_SECONDS)
+    if seconds != report.seconds:
+        report = replace(report, seconds=seconds)
     if report.retry_after_seconds is not None:
         report = replace(report, retry_after_seconds=_at_most(report.retry_after_seconds, LONGEST_PAUSE_SECONDS))
     if report.ending is not Ending.DONE:

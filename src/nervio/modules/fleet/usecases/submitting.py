@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from nervio.db.batch import Batch, Command, Effect, Lane, Operation
 from nervio.db.context import Ctx
 from nervio.db.execution import Outcome
-from nervio.db.queue import QueueBook
+from nervio.db.queue import QueueBook, WorkKey
 from nervio.db.queue_moves import State, Work
 from nervio.kernel.errors import not_found
 from nervio.kernel.ids import new_ids
 from nervio.kernel.time import Instant
 from nervio.modules.fleet.book import UsageBook
 from nervio.modules.fleet.contracts import AttemptEnding, SubmitTask, TaskQueued, TaskState
-from nervio.modules.fleet.store.tasks import QUEUE, read_kinds
+from nervio.modules.fleet.store.tasks import QUEUE
 from nervio.modules.fleet.usecases.openings import Opening, Openings
 from nervio.ports.workers import Assignment
 
@@ -106,16 +106,21 @@ def _resolve_named(batch: Batch, commands: Sequence[Command[TaskNamed, TaskMoved
     want_tasks(batch, [(command.tenant_id, command.body.id) for command in commands])
 
 
-def want_tasks(batch: Batch, keys: Sequence[tuple[str, str]]) -> None:
+def want_tasks(batch: Batch, keys: Sequence[WorkKey]) -> None:
     """Declares tasks by (tenant, id), and today's sums of their kinds."""
-    kinds = read_kinds(batch.connection, batch.dialect, keys)
-    batch.book(QueueBook).want(kinds)
-    for tenant_id, kind in {(key[0], kind) for key, kind in kinds.items()}:
-        batch.book(UsageBook).want(batch, tenant_id, kind)
+    batch.book(QueueBook).want(keys)
+    batch.book(UsageBook).want_of(keys)
+
+
+def find_task(batch: Batch, key: WorkKey) -> Work | None:
+    """A task that was wanted, to be moved; None where there is none, be it that its id is other work's."""
+    book = batch.book(QueueBook)
+    work = book.peek(key)
+    return None if work is None or work.queue != QUEUE else book.find(key)
 
 
 def _find(batch: Batch, command: Command[TaskNamed, TaskMoved]) -> Work:
-    work = batch.book(QueueBook).find((command.tenant_id, command.body.id))
+    work = find_task(batch, (command.tenant_id, command.body.id))
     if work is None:
         raise not_found("task", command.body.id)
     return work

@@ -14,7 +14,7 @@ from nervio.db.queue_moves import ENDED, LONGEST_ERROR, State
 from nervio.modules.fleet.book import UsageBook
 from nervio.modules.fleet.contracts import AttemptEnding
 from nervio.modules.fleet.store.tasks import QUEUE
-from nervio.modules.fleet.usecases.submitting import claim, note_attempt, want_tasks
+from nervio.modules.fleet.usecases.submitting import claim, find_task, note_attempt, want_tasks
 from nervio.ports.workers import Assignment, Verdict
 
 OVERDUE = "The deadline was over before it was done."
@@ -89,9 +89,9 @@ def _resolve_claim(batch: Batch, commands: Sequence[Command[ClaimTasks, Claimed]
 
 
 def _claim(batch: Batch, command: Command[ClaimTasks, Claimed]) -> Claimed:
-    book, claimed = batch.book(QueueBook), []
+    claimed = []
     for task_id, worker in command.body.tasks:
-        work = book.find((command.tenant_id, task_id))
+        work = find_task(batch, (command.tenant_id, task_id))
         if work is None or work.state is not State.WAITING or work.run_at > batch.now:
             continue
         claimed.append((claim(work, command.body.owner, worker, batch.now), worker))
@@ -107,7 +107,7 @@ def _record(batch: Batch, command: Command[RecordAttempts, AttemptsRecorded]) ->
 
 
 def _record_one(batch: Batch, tenant_id: str, ended: EndedAttempt) -> Verdict:
-    work = batch.book(QueueBook).find((tenant_id, ended.task_id))
+    work = find_task(batch, (tenant_id, ended.task_id))
     if work is None or (work.token == ended.token and work.worker != ended.worker):
         return Verdict.REFUSED  # no such task, or not this worker's
     if work.state is not State.RUNNING or work.token != ended.token:
@@ -149,10 +149,10 @@ def _resolve_recover(batch: Batch, commands: Sequence[Command[Recover, Recovered
 
 
 def _recover(batch: Batch, command: Command[Recover, Recovered]) -> Recovered:
-    book, usage, tenant_id = batch.book(QueueBook), batch.book(UsageBook), command.tenant_id
+    usage, tenant_id = batch.book(UsageBook), command.tenant_id
     orphans = overdue = 0
     for task_id in command.body.overdue:
-        work = book.find((tenant_id, task_id))
+        work = find_task(batch, (tenant_id, task_id))
         if work is None or work.state in ENDED or work.deadline_at is None or work.deadline_at > batch.now:
             continue
         if work.state is State.RUNNING:
@@ -161,7 +161,7 @@ def _recover(batch: Batch, command: Command[Recover, Recovered]) -> Recovered:
         usage.add(batch, tenant_id, work.kind, failed=1)
         overdue += 1
     for task_id, token in command.body.orphans:
-        work = book.find((tenant_id, task_id))
+        work = find_task(batch, (tenant_id, task_id))
         if work is None or work.state is not State.RUNNING or work.token != token:
             continue
         error = "The process that had handed it out was gone."
