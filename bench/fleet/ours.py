@@ -1,6 +1,7 @@
-"""Ours as a process that the bench speaks with: a master with a store of its own, and workers in the same process.
+"""Ours as a process that the bench speaks with: a master with a store of its own, and workers in the same process, or in others
+where a broker is named.
 
-python -m bench.fleet.ours FOLDER_OR_POSTGRES_URL
+python -m bench.fleet.ours FOLDER_OR_POSTGRES_URL [BROKER_PORT]
 """
 
 import asyncio
@@ -12,7 +13,10 @@ from typing import Any
 
 from bench.fleet.speaking import BODY
 from nervio.adapters.clock import SystemClock
+from nervio.adapters.workers.grpc import GrpcAddress
 from nervio.adapters.workers.local import LocalWorkers
+from nervio.adapters.workers.mqtt import RemoteWorkers
+from nervio.adapters.workers.mqtt_session import Broker
 from nervio.db import migrate
 from nervio.db.batch import Lane
 from nervio.db.context import Ctx
@@ -22,7 +26,7 @@ from nervio.kernel.ids import new_id
 from nervio.modules.fleet import api as fleet
 from nervio.modules.fleet.contracts import SubmitTask
 from nervio.modules.fleet.settings import FleetSettings
-from nervio.ports.workers import Answer, Job
+from nervio.ports.workers import Answer, Job, WorkerTransport
 from nervio.runtime.commits import RingingDatabase
 from nervio.runtime.settings import normalised_database_url
 
@@ -30,6 +34,7 @@ QUEUE_CAPACITY = 100_000
 AT_ONCE = 500
 """Tasks of one call of the batch api."""
 SLOTS = 256
+PREFIX = "bench/workers"
 TASK = SubmitTask("echo", json.dumps({"body": BODY}))
 
 
@@ -72,7 +77,13 @@ class Master:
         return sum(one.done for one in await fleet.read_usage(self._ctx, "2000-01-01", "2100-01-01"))
 
 
-async def main(address: str) -> None:
+def _workers(broker_port: int | None) -> WorkerTransport:
+    if broker_port is None:
+        return LocalWorkers("local", {"echo": _echo}, slots=SLOTS)
+    return RemoteWorkers(Broker("127.0.0.1", broker_port), PREFIX, GrpcAddress("127.0.0.1:0", "127.0.0.1:0"))
+
+
+async def main(address: str, broker_port: int | None = None) -> None:
     """Serves until the bench's lines end."""
     clock = SystemClock()
     inner: PostgreSQLDatabase | SQLiteDatabase
@@ -87,12 +98,15 @@ async def main(address: str) -> None:
     await inner.start()
     database, drafts, openings = RingingDatabase(inner), fleet.Drafts(), fleet.Openings()
     ctx = Ctx(new_id(), "bench", database, clock, None, Lane.FLEET)
-    worker = LocalWorkers("local", {"echo": _echo}, slots=SLOTS)
     settings = FleetSettings.model_validate({})
-    dispatcher = fleet.Dispatcher(ctx, new_id(), [worker], settings, lambda _tenant, _module: None, drafts, openings)
+    dispatcher = fleet.Dispatcher(
+        ctx, new_id(), [_workers(broker_port)], settings, lambda _tenant, _module: None, drafts, openings
+    )
     stopping = asyncio.Event()
     running = asyncio.create_task(dispatcher.run(stopping, database.queued.listener()))
     master = Master(ctx, drafts, openings)
+    while not any(member.free for member in dispatcher.roster):  # noqa: ASYNC110 (a worker registers when it does)
+        await asyncio.sleep(0.01)
     print(json.dumps({"ready": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)
@@ -104,4 +118,4 @@ async def main(address: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))

@@ -5,9 +5,9 @@ import asyncio
 import os
 import sys
 import tempfile
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,16 @@ from typing import Any
 from bench import machine
 from bench.figures import percentile, spread
 from bench.fleet import balancing, fairness
+from bench.fleet.ours import PREFIX, SLOTS
 from bench.fleet.peers import PEERS, ROOT, Client, Peer, hear, install, running
 from bench.report import Options, Report
 from bench.stock import database
 from bench.stock.contender import UnavailableError
+from tests.mosquitto import a_mosquitto
 from tests.redis_server import a_redis
+from tests.runtime.test_two_processes import a_port
 
+OURS = ("ours_mqtt", "ours_sqlite", "ours_postgres")
 BASE = "celery"
 PATIENT = "dramatiq"
 
@@ -86,10 +90,13 @@ async def _measure_queues(results: Results, plan: Plan, options: Options) -> Non
         results.skipped.update({peer.name: str(reason) for peer in PEERS})
     for number in range(options.runs):
         options.note(f"run {number + 1} of {options.runs}")
-        for name in ("ours_sqlite", "ours_postgres"):
+        for name in OURS:
             if name not in results.skipped:
-                async with _ours(name) as client:
-                    await _measure(results.queues.setdefault(name, Measured()), client, plan, 0)
+                try:
+                    async with _ours(name) as client:
+                        await _measure(results.queues.setdefault(name, Measured()), client, plan, 0)
+                except UnavailableError as reason:
+                    results.skipped[name] = str(reason)
         for peer in PEERS if programs is not None else ():
             await _measure_peer(results, peer, programs, plan)
 
@@ -117,21 +124,57 @@ async def _measure(into: Measured, client: Client, plan: Plan, workers: int) -> 
 
 @asynccontextmanager
 async def _ours(name: str) -> AsyncIterator[Client]:
-    with tempfile.TemporaryDirectory(prefix="nervio-bench-") as folder:
-        address = folder if name == "ours_sqlite" else await database.create("fleet")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bench.fleet.ours", address, cwd=ROOT, stdin=PIPE, stdout=PIPE,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
-        )  # fmt: skip
-        try:
-            await hear(process)
-            yield Client(process, [])
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            await process.wait()
-            if address != folder:
-                await database.drop(address)
+    """Our contender; `ours_mqtt` is the whole path, with a broker and a worker in processes of their own."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nervio-bench-")))
+        address = str(folder)
+        if name == "ours_postgres":
+            address = await database.create("fleet")
+            stack.push_async_callback(database.drop, address)
+        more, others = [], []
+        if name == "ours_mqtt":
+            port = a_port()
+            stack.enter_context(_a_broker(folder, port))
+            others.append(await stack.enter_async_context(_a_worker(port)))
+            more.append(str(port))
+        master = await stack.enter_async_context(_program("-m", "bench.fleet.ours", address, *more, speaks=True))
+        await hear(master)
+        yield Client(master, others)
+
+
+@contextmanager
+def _a_broker(folder: Path, port: int) -> Iterator[None]:
+    try:
+        with a_mosquitto(folder, port):
+            yield
+    except AssertionError as error:
+        raise UnavailableError(str(error)) from error
+
+
+@asynccontextmanager
+async def _a_worker(port: int) -> AsyncIterator[Process]:
+    line = ("-m", "nervio_worker", "--broker", f"mqtt://127.0.0.1:{port}", "--prefix", PREFIX)
+    options = ("--module", "bench.fleet.worker", "--slots", str(SLOTS), "--log", "error")
+    async with _program(*line, *options) as worker:
+        yield worker
+
+
+@asynccontextmanager
+async def _program(*line: str, speaks: bool = False) -> AsyncIterator[Process]:
+    """A Python program of ours, ended afterwards; one that speaks ends by itself when its lines do."""
+    folders = (ROOT, ROOT / "src", ROOT / "workers" / "python")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *line, cwd=ROOT, stdin=PIPE, stdout=PIPE if speaks else None,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        if not speaks:
+            process.terminate()
+        await process.wait()
 
 
 def report_of(results: Results, facts: dict[str, str]) -> Report:
