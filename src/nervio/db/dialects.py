@@ -190,7 +190,8 @@ class SQLiteDialect(Dialect):
         connection.exec_driver_sql(f"{sqlite_sql(write)} ON CONFLICT DO NOTHING", list(write.rows))
 
     def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
-        connection.exec_driver_sql(
+        self.run(
+            connection,
             "INSERT INTO commits (id, recorded_at, entries, digest, seq, position) "
             "SELECT ?, ?, ?, ?, p.next, p.next FROM (SELECT coalesce(max(position), 0) + 1 AS next FROM commits) AS p",
             row,

@@ -23,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 from nervio.db.batch import BOOKKEEPING, Command
 from nervio.db.commit import GroupCommit, ThreadWriter, unavailable
 from nervio.db.database import PendingStop
+from nervio.db.driver import run_on_sqlite
 from nervio.db.execution import Outcome, StoreLost, execute
 from nervio.ports.clock import Clock
 
@@ -86,7 +87,7 @@ def create_sqlite_engine(path: Path, *, writer: bool, pool_size: int = 1) -> Eng
 
     @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        run_on_sqlite(connection, begin, ())
 
     return engine
 

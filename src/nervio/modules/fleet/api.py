@@ -150,7 +150,12 @@ async def wait_for_task(
     """
     ctx.require(READ)
     wanted, until, pause = _named(task_id), ctx.clock.monotonic() + seconds, FIRST_LOOK_SECONDS
-    with (drafts or Drafts()).watching((ctx.tenant_id, wanted)) as something:
+    drafts, key = drafts or Drafts(), (ctx.tenant_id, wanted)
+    with drafts.watching(key) as something:
+        if drafts.will_end_here(key) and seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(LONGEST_LOOK_SECONDS, seconds)):
+                    await something.wait()
         while True:
             something.clear()
             task, attempts = await get_task(ctx, wanted)

@@ -283,6 +283,7 @@ class Dispatcher:
             if self._is_stopped(assignment.tenant_id) or not self.roster.give(worker_id, assignment, predicted):
                 self._give_up(worker_id, [assignment], "")
             else:
+                self._drafts.begin((assignment.tenant_id, assignment.task_id))
                 handed.setdefault(worker_id, []).append(assignment)
         for worker_id, assignments in handed.items():
             task = asyncio.create_task(self._hand(worker_id, assignments), name="nervio-fleet-hand-over")
@@ -307,6 +308,7 @@ class Dispatcher:
         """Remembers what is to be run elsewhere; the next round writes it down. Without a reason it counts as no attempt."""
         for assignment in assignments:
             self.roster.take_back((assignment.tenant_id, assignment.task_id), assignment.token)
+            self._drafts.end((assignment.tenant_id, assignment.task_id))
             self._lost.append((worker_id, assignment, reason))
         if assignments:
             self.wake()
@@ -356,6 +358,7 @@ class Dispatcher:
             if owned.get(key) != token:
                 taken = self.roster.take_back(key, token)
                 if taken is not None:
+                    self._drafts.end(key)
                     unwanted.setdefault(taken[0].profile.id, []).append(taken[1].assignment)
         for worker_id, assignments in unwanted.items():
             member = self.roster.find(worker_id)

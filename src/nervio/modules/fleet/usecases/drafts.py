@@ -31,7 +31,16 @@ class Drafts:
     def __init__(self) -> None:
         self._making: dict[TaskKey, _Making] = {}
         self._changed: set[TaskKey] = set()
+        self._begun: set[TaskKey] = set()
         self._watchers: dict[TaskKey, set[asyncio.Event]] = {}
+
+    def begin(self, key: TaskKey) -> None:
+        """A worker of this process has the task: its end will ring."""
+        self._begun.add(key)
+
+    def will_end_here(self, key: TaskKey) -> bool:
+        """Whether who watches the task need not look for its end."""
+        return key in self._begun
 
     def add(self, chunk: Chunk) -> None:
         """Takes in a part. One that came before is left out; those of a newer attempt begin anew."""
@@ -56,6 +65,7 @@ class Drafts:
 
     def end(self, key: TaskKey) -> None:
         """Forgets a task whose attempt has ended, and wakes who watches it."""
+        self._begun.discard(key)
         self._making.pop(key, None)
         self._changed.discard(key)
         self.ring(key)
