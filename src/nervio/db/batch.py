@@ -23,7 +23,7 @@ from nervio.kernel.ids import new_id, new_ids
 from nervio.kernel.time import Instant, to_datetime
 from nervio.ports.lock import Fence
 
-LOCK_ORDER = ("identity", "catalog", "ticket", "hold", "level", "queue", "usage", "ledger")
+LOCK_ORDER = ("identity", "catalog", "ticket", "hold", "level", "queue", "usage", "answer", "limits", "spend", "ledger")
 """Books open, and so lock their rows, in this order and flush in it; inside a book rows are locked sorted by key."""
 
 

@@ -82,7 +82,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def read(self, connection: Connection, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Row]:
-        """The rows of a pooled read's SELECT that lives as long as the program, by the shortest way inside its transaction."""
+        """The rows of a pooled read's SELECT that lives as long as the program, inside its transaction."""
 
     @abstractmethod
     def fenced(self, connection: Connection, exclusive: bool) -> AbstractContextManager[None]:
@@ -170,7 +170,7 @@ class SQLiteDialect(Dialect):
         return run_on_sqlite(connection, sql, arguments)
 
     def read(self, connection: Connection, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Row]:
-        return look_up(connection, statement, parameters)  # `create_sqlite_engine` sees to it that it has begun
+        return look_up(connection, statement, parameters)  # begun already, see `create_sqlite_engine`
 
     @contextmanager
     def fenced(self, connection: Connection, exclusive: bool) -> Iterator[None]:
@@ -190,12 +190,10 @@ class SQLiteDialect(Dialect):
         connection.exec_driver_sql(f"{sqlite_sql(write)} ON CONFLICT DO NOTHING", list(write.rows))
 
     def insert_commit(self, connection: Connection, row: Row) -> list[Write]:
-        self.run(
-            connection,
-            "INSERT INTO commits (id, recorded_at, entries, digest, seq, position) "
-            "SELECT ?, ?, ?, ?, p.next, p.next FROM (SELECT coalesce(max(position), 0) + 1 AS next FROM commits) AS p",
-            row,
-        )
+        next_position = "SELECT coalesce(max(position), 0) + 1 AS next FROM commits"
+        names = "id, recorded_at, entries, digest, seq, position"
+        added = f"INSERT INTO commits ({names}) SELECT ?, ?, ?, ?, p.next, p.next FROM ({next_position}) AS p"
+        self.run(connection, added, row)
         return []
 
     def tell_of_work(self, connection: Connection) -> None:

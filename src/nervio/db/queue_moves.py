@@ -34,12 +34,15 @@ class Move(StrEnum):
     """Handed back without having been tried: stopped, or whoever had it shuts down. Counts no attempt."""
     GIVE_UP = "give_up"
     CANCEL = "cancel"
+    ANSWER = "answer"
+    """Somebody has done the same before."""
     REOPEN = "reopen"
 
 
 TRANSITIONS: Mapping[tuple[State, Move], State] = {
     (State.WAITING, Move.CLAIM): State.RUNNING,
     (State.WAITING, Move.CANCEL): State.CANCELLED,
+    (State.WAITING, Move.ANSWER): State.DONE,
     (State.WAITING, Move.GIVE_UP): State.FAILED,
     (State.RUNNING, Move.FINISH): State.DONE,
     (State.RUNNING, Move.TRY_AGAIN): State.WAITING,
@@ -92,6 +95,8 @@ class Work:
     created_at: Instant
     started_at: Instant | None
     ended_at: Instant | None
+    digest: str | None = None
+    """What it has in common with work that asks for the same."""
 
     def claim(self, owner: str, worker: str | None, now: Instant) -> int:
         """Gives it to somebody; the token under which it will be taken back. Refused unless it waits and its time has come."""
@@ -111,6 +116,11 @@ class Work:
         self._move(Move.FINISH)
         self.result, self.usage, self.error, self.owner, self.ended_at = result, usage, None, None, now
         return True
+
+    def answer(self, result: str, usage: str | None, now: Instant) -> None:
+        """Ends it with what the same work came to."""
+        self._move(Move.ANSWER)
+        self.result, self.usage, self.error, self.ended_at = result, usage, None, now
 
     def fail(self, token: int, error: str, now: Instant, *, again: bool, after_seconds: float | None = None) -> None:
         """Ends the newest claim without a result. Tried again, after the pause given or the next in the row of them, where that

@@ -19,8 +19,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    literal_column,
 )
 from sqlalchemy.dialects.postgresql import UUID
+
+from nervio.kernel.time import LATEST
 
 metadata = MetaData(
     naming_convention={
@@ -238,6 +241,7 @@ queue_items = Table(
     Column("created_at", InstantColumn, nullable=False),
     Column("started_at", InstantColumn, nullable=True),
     Column("ended_at", InstantColumn, nullable=True),
+    Column("digest", Text, nullable=True, comment="what it has in common with work that asks for the same"),
     PrimaryKeyConstraint("tenant_id", "id"),
     CheckConstraint("state IN ('waiting', 'running', 'done', 'failed', 'cancelled')", name="state"),
     CheckConstraint("(state = 'running') = (owner IS NOT NULL)", name="owner"),
@@ -264,6 +268,16 @@ Index(
     queue_items.c.tenant_id,
     postgresql_where=_running,
     sqlite_where=_running,
+)
+# What waits for the end of other work is not due before the end of time.
+_is_following = (queue_items.c.run_at == literal_column(str(LATEST))) & queue_items.c.ended_at.is_(None)
+Index(
+    "ix_queue_items_following",
+    queue_items.c.queue,
+    queue_items.c.tenant_id,
+    queue_items.c.id,
+    postgresql_where=_is_following,
+    sqlite_where=_is_following,
 )
 _has_deadline = queue_items.c.ended_at.is_(None) & queue_items.c.deadline_at.is_not(None)
 Index(

@@ -11,6 +11,9 @@ LARGEST = 10**15
 # Only currencies whose minor unit is not a hundredth are listed (ISO 4217, table A.1).
 _MINOR_DIGITS = {"CLP": 0, "PYG": 0, "JPY": 0, "KRW": 0, "VND": 0, "BHD": 3, "KWD": 3, "TND": 3, "UYW": 4}
 
+MICROS = 1_000_000
+"""What costs less than a minor unit is counted in millionths of the currency's unit: a question to a model may cost 0.00012 USD."""
+
 BASIS_POINT_SCALE = 10_000
 """Tax rates are basis points: 21 % is 2100."""
 
@@ -35,6 +38,22 @@ def format_amount(amount: int, currency: str) -> str:
     sign = "-" if amount < 0 else ""
     whole, part = divmod(abs(amount), 10**digits)
     return f"{sign}{whole}.{part:0{digits}d}" if digits else f"{sign}{whole}"
+
+
+def micros_a_minor(currency: str) -> int:
+    """How many millionths of the currency's unit its minor unit has: 10,000 where that is a hundredth."""
+    minor: int = 10 ** minor_digits(currency)
+    return MICROS // minor
+
+
+def format_micros(micros: int, currency: str) -> str:
+    """An amount in millionths as an exact decimal number, a point, no grouping: at least the currency's own decimals, and as
+    many more as it has."""
+    whole, part = divmod(abs(micros), MICROS)
+    least = minor_digits(currency)
+    digits = f"{part:06d}"
+    digits = digits[:least] + digits[least:].rstrip("0")
+    return f"{'-' if micros < 0 else ''}{whole}" + (f".{digits}" if digits else "")
 
 
 def round_half_up(numerator: int, denominator: int) -> int:

@@ -127,11 +127,11 @@ async def _lines(
 
 def _written(rows: Iterable[Sequence[Cell]]) -> str:
     text = io.StringIO()
-    csv.writer(text).writerows([_disarmed(cell) for cell in row] for row in rows)
+    csv.writer(text).writerows([disarmed(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 
-def _disarmed(cell: Cell) -> Cell:
+def disarmed(cell: Cell) -> Cell:
     """Text that a spreadsheet would run as a formula, with an apostrophe before it (OWASP, CSV injection)."""
     if isinstance(cell, bool):
         return "true" if cell else "false"

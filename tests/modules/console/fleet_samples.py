@@ -141,10 +141,39 @@ def _workers(_t: Texts) -> dict[str, Any]:
     return {"workers": [worker, idle, gone], "present": 2, "predictions": learnt, "usage": usage, "month": NOW}
 
 
+def limits(t: Texts, *, is_wrong: bool = False) -> dict[str, Any]:
+    """Limits of which some are reached; or a form that was not taken."""
+    row = {"currency": "", "free_at": NOW}
+    quotas = [
+        {**row, "name": "tasks_per_day", "used": "5.000", "limit": "5.000", "percent": 100, "state": "reached"},
+        {**row, "name": "tokens_per_month", "used": "41.204.811", "limit": "50.000.000", "percent": 82, "state": "near"},
+        {**row, "name": "money_per_month", "currency": "USD", "used": "US$\u00a07,412077", "limit": "US$\u00a020,00",
+         "percent": 37, "state": ""},
+    ]  # fmt: skip
+    line = {"kind": "chat", "currency": "USD", "tasks": 1180, "tokens": 1_303_031, "today": "US$\u00a00,412301",
+            "month": "US$\u00a07,412077"}  # fmt: skip
+    values = {"tasks_per_day": "5000", "tokens_per_month": "50000000", "most_running": "8"}
+    counts = ("tasks_per_day", "tasks_per_month", "tokens_per_day", "tokens_per_month", "most_running")
+    wrong = t("limits.not_a_number") if is_wrong else ""
+    money = {"n": 0, "currency": "USD", "per_day": "", "per_month": "20,00", "currency_error": "", "per_day_error": "",
+             "per_month_error": t("limits.not_money") if is_wrong else ""}  # fmt: skip
+    return {
+        "quotas": quotas, "running": 3, "most_running": 8,
+        "lines": [line, {**line, "kind": "price-tags", "currency": "", "today": "", "month": ""}, {**line, "kind": "embed"}],
+        "totals": [{"currency": "USD", "today": "US$\u00a00,824602", "month": "US$\u00a014,824154"}], "since": NOW,
+        "counts": [{"name": name, "value": values.get(name, ""), "error": wrong if name == "tasks_per_day" else ""}
+                   for name in counts],
+        "money": [money, {**money, "n": 1, "currency": "", "per_month": "", "per_month_error": ""}],
+        "general": t("problem.idempotency_key_reused") if is_wrong else "", "key": "k", "saved": not is_wrong,
+        "changed_by": "Marina Duarte", "changed_at": NOW, "months": [("2026-03", "mar 2026"), ("2026-02", "feb 2026")],
+    }  # fmt: skip
+
+
 CONTEXTS: dict[str, Callable[[Texts], dict[str, Any]]] = {
-    "tasks": _tasks, "task": task, "ask": _ask, "workers": _workers,
+    "tasks": _tasks, "task": task, "ask": _ask, "workers": _workers, "limits": limits,
 }  # fmt: skip
 
 PATHS = {
     "tasks": "/console/tasks", "task": f"/console/tasks/{TASK}", "ask": "/console/ask", "workers": "/console/workers",
+    "limits": "/console/limits",
 }  # fmt: skip

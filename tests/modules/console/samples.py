@@ -24,6 +24,7 @@ PERMISSIONS = frozenset(room.permission for room in ROOMS) | {
     "events.read",
     "events.replay",
     "fleet.submit",
+    "fleet.limit",
     "safety.read",
     "safety.stop_installation",
     "safety.rules.read",

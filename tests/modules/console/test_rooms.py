@@ -45,6 +45,7 @@ PAGES = {
     "/console/tasks?state=failed&kind=chat": "fleet.read",
     "/console/workers": "fleet.read",
     "/console/ask": "fleet.submit",
+    "/console/limits": "fleet.read",
 }
 FORMS = {
     "/console/password": "",
@@ -85,6 +86,7 @@ FORMS = {
     "/console/safety/actions/destinations": "safety.manage_alerts",
     "/console/safety/actions/destinations/x/test": "safety.manage_alerts",
     "/console/ask": "fleet.submit",
+    "/console/limits": "fleet.limit",
     "/console/tasks/x/cancel": "fleet.submit",
     "/console/tasks/x/retry": "fleet.submit",
     "/console/views/tasks": "fleet.read",

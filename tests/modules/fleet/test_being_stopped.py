@@ -12,7 +12,7 @@ from nervio.ports.workers import Ending, Verdict
 from tests.builders import Store
 from tests.modules.fleet.handing import Hands, Line, a_dispatcher, a_profile, a_report, report
 
-CHAT = SubmitTask("chat", "{}")
+CHAT = SubmitTask("chat", "{}", cache=False)
 
 
 async def test_what_a_dead_dispatcher_had_given_out_is_taken_over_when_its_lease_is_over(store: Store) -> None:

@@ -7,7 +7,12 @@ import pytest
 from nervio.kernel.time import SECOND
 from nervio.modules.fleet import api as fleet
 from nervio.modules.fleet.contracts import (
+    Limits,
+    LimitsState,
+    Measure,
+    Period,
     Priority,
+    Quota,
     SubmitTask,
     Task,
     TaskState,
@@ -28,6 +33,7 @@ TASK = Task(
     None,
 )  # fmt: skip
 GONE = replace(WORKER, status=WorkerStatus.GONE)
+FREE = LimitsState(Limits(), (), 0, None, None)
 LATER = replace(TASK, run_at=NOON + SECOND, attempts=1, error="no answer")
 
 
@@ -53,7 +59,30 @@ LATER = replace(TASK, run_at=NOON + SECOND, attempts=1, error="no answer")
 def test_the_reason_that_somebody_can_mend_comes_first(
     task: Task, workers: list[WorkerRecord], stopped: bool, reason: WaitReason
 ) -> None:
-    assert why_waiting(task, workers, NOON, stopped=stopped) is reason
+    assert why_waiting(task, workers, NOON, stopped=stopped, state=FREE) is reason
+
+
+SPENT = Quota(Measure.MONEY, Period.DAY, "USD", 5, 5, NOON + SECOND)
+
+
+@pytest.mark.parametrize(
+    ("task", "workers", "stopped", "state", "reason"),
+    [
+        (TASK, [WORKER], False, replace(FREE, quotas=(SPENT,)), WaitReason.OVER_LIMIT),
+        (TASK, [], False, replace(FREE, quotas=(SPENT,)), WaitReason.OVER_LIMIT),
+        (TASK, [WORKER], True, replace(FREE, quotas=(SPENT,)), WaitReason.STOPPED),
+        (TASK, [WORKER], False, replace(FREE, quotas=(replace(SPENT, used=4),)), WaitReason.TURN),
+        # What waits was counted when it came.
+        (TASK, [WORKER], False, replace(FREE, quotas=(replace(SPENT, measure=Measure.TASKS),)), WaitReason.TURN),
+        (TASK, [WORKER], False, replace(FREE, limits=Limits(most_running=2), running=2), WaitReason.SHARE),
+        (TASK, [WORKER], False, replace(FREE, limits=Limits(most_running=2), running=1), WaitReason.TURN),
+        (LATER, [WORKER], False, replace(FREE, limits=Limits(most_running=0)), WaitReason.PAUSE),
+    ],
+)
+def test_limits_are_told_as_what_they_keep_waiting(
+    task: Task, workers: list[WorkerRecord], stopped: bool, state: LimitsState, reason: WaitReason
+) -> None:
+    assert why_waiting(task, workers, NOON, stopped=stopped, state=state) is reason
 
 
 async def test_a_task_tells_why_it_waits_until_it_does_not(store: Store) -> None:

@@ -15,7 +15,7 @@ from nervio.ports.workers import Chunk, Ending
 from tests.builders import Store
 from tests.modules.fleet.handing import Hands, a_dispatcher, a_profile, a_report, report
 
-CHAT = SubmitTask("chat", "{}")
+CHAT = SubmitTask("chat", "{}", cache=False)
 KEY = ("tenant", "task")
 
 

@@ -12,7 +12,7 @@ from nervio.ports.workers import Chunk, Ending, Verdict
 from tests.builders import Store
 from tests.modules.fleet.handing import Hands, a_dispatcher, a_profile, a_report, report
 
-CHAT = SubmitTask("chat", '{"q":"¿cuánto?"}')
+CHAT = SubmitTask("chat", '{"q":"¿cuánto?"}', cache=False)
 
 
 async def state_of(store: Store, task_id: str) -> TaskState:

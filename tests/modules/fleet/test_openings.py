@@ -26,7 +26,7 @@ from nervio.ports.workers import Verdict
 from tests.builders import Store, a_store
 from tests.modules.fleet.handing import Hands, Line, a_dispatcher, a_profile, a_report, report
 
-CHAT = SubmitTask("chat", "{}")
+CHAT = SubmitTask("chat", "{}", cache=False)
 
 
 async def state_of(store: Store, task_id: str) -> TaskState:

@@ -14,7 +14,7 @@ from nervio.modules.safety import api as safety
 from nervio.modules.safety.contracts.halts import Scope
 from tests.builders import NOON, Store
 
-CHAT = SubmitTask("chat", '{"q":"¿cuánto?"}')
+CHAT = SubmitTask("chat", '{"q":"¿cuánto?"}', cache=False)
 
 
 async def test_a_task_is_queued_and_found_again(store: Store) -> None:

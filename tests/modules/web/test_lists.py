@@ -6,20 +6,20 @@ import pytest
 
 from nervio.kernel.errors import NervioError
 from nervio.kernel.ids import new_id
-from nervio.web.lists import Figure, _disarmed, page_of, position_of
+from nervio.web.lists import Figure, disarmed, page_of, position_of
 from nervio.web.pages import encode_cursor
 
 
 @pytest.mark.parametrize(
     "text", ["=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "\n1", "  =1", "＝1", "＋1", "－1", "＠1", "=cmd|'/C calc'!A0"]
 )
-def test_text_that_a_spreadsheet_would_run_is_disarmed(text: str) -> None:
-    assert _disarmed(text) == "'" + text
+def test_text_that_a_spreadsheet_would_run_isdisarmed(text: str) -> None:
+    assert disarmed(text) == "'" + text
 
 
 @pytest.mark.parametrize("cell", ["Yerba", "", "1+1", "a=b", 'say "hi"', -5, 0, None, Figure("-5.25")])
 def test_other_cells_stay_as_they_are(cell: str | int | None) -> None:
-    assert _disarmed(cell) == cell
+    assert disarmed(cell) == cell
 
 
 def test_a_page_that_is_the_last_has_no_cursor() -> None:

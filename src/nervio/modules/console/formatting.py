@@ -7,11 +7,11 @@ from here, since browsers have opinions of their own (no cents in Colombia). A t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from nervio.kernel.money import minor_digits
+from nervio.kernel.money import format_micros, minor_digits
 
 NBSP = "\u00a0"
 _SYMBOLS = {"EUR": "€", "GBP": "£", "BRL": "R$", "JPY": "JP¥", "MXN": "MX$", "USD": "US$"}
@@ -103,6 +103,16 @@ class Formats:
         """Write the day of a moment, as ``5 mar 2026``; it breaks nowhere, so that a narrow column breaks before the time."""
         here = self.local(moment)
         return f"{here.day}{NBSP}{_MONTHS[self.language][here.month - 1]}{NBSP}{here.year}"
+
+    def month(self, moment: datetime) -> str:
+        """Write the month of a moment, as ``mar 2026``."""
+        here = self.local(moment)
+        return f"{_MONTHS[self.language][here.month - 1]}{NBSP}{here.year}"
+
+    def micros(self, micros: int, currency: str) -> str:
+        """Write an exact amount in millionths of a currency's unit, with the currency's symbol."""
+        whole, _, fraction = format_micros(micros, currency).partition(".")
+        return replace(self, currency=currency).money_pattern.replace("{}", self.number(int(whole), fraction))
 
     def clock(self, moment: datetime) -> str:
         """Write the time of day of a moment, as ``14:05``."""

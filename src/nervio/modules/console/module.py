@@ -9,6 +9,7 @@ from nervio.modules.console.rooms.ask import routes as ask
 from nervio.modules.console.rooms.dashboard import routes as dashboard
 from nervio.modules.console.rooms.imports import routes as imports
 from nervio.modules.console.rooms.journal import routes as journal
+from nervio.modules.console.rooms.limits import routes as limits
 from nervio.modules.console.rooms.login import routes as login
 from nervio.modules.console.rooms.products import routes as products
 from nervio.modules.console.rooms.receipts import routes as receipts
@@ -45,6 +46,7 @@ ROOMS = (
     tasks,
     ask,
     workers,
+    limits,
     login,
     setup,
     safety_events,

@@ -53,7 +53,14 @@ ROOMS = (
     Room("stock", "/console/stock", "stock", "stock.read", "g s", phone=True),
     Room("receipts", "/console/receipts", "receipt", "stock.write", "g r", phone=True),
     Room("journal", "/console/journal", "journal", "ledger.read", "g j"),
-    Room("tasks", "/console/tasks", "spark", "fleet.read", "g t", also=("/console/ask", "/console/workers")),
+    Room(
+        "tasks",
+        "/console/tasks",
+        "spark",
+        "fleet.read",
+        "g t",
+        also=("/console/ask", "/console/workers", "/console/limits"),
+    ),
     Room("safety", "/console/safety", "alert", "safety.read", "g e"),
     Room("users", "/console/users", "people", "identity.users.read", "g u"),
 )
@@ -82,6 +89,7 @@ FLEET_TABS: tuple[Tab, ...] = (
     Tab("tasks", "/console/tasks", "fleet.read"),
     Tab("ask", "/console/ask", "fleet.submit"),
     Tab("workers", "/console/workers", "fleet.read"),
+    Tab("limits", "/console/limits", "fleet.read"),
 )
 """The pages of AI work: what is asked, and who does it."""
 

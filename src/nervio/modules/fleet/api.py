@@ -17,8 +17,12 @@ from nervio.kernel.time import SECOND, Instant
 from nervio.modules.fleet.contracts import (
     AnswerPart,
     Attempt,
+    Bill,
+    Limits,
+    LimitsState,
     Prediction,
     Priority,
+    Spend,
     Statistics,
     SubmitTask,
     Task,
@@ -28,20 +32,26 @@ from nervio.modules.fleet.contracts import (
     WaitReason,
     WorkerRecord,
 )
+from nervio.modules.fleet.domain.bills import days_of, make_bill
+from nervio.modules.fleet.domain.limits import check_limits
 from nervio.modules.fleet.domain.prediction import Speed
 from nervio.modules.fleet.domain.tasks import check_task
 from nervio.modules.fleet.domain.waiting import why_waiting
-from nervio.modules.fleet.metrics import SUBMITTED, label_of
+from nervio.modules.fleet.metrics import SUBMITTED, count_refusal, label_of
+from nervio.modules.fleet.store import spend, usage, workers
 from nervio.modules.fleet.store import tasks as store
-from nervio.modules.fleet.store import usage, workers
 from nervio.modules.fleet.usecases.dispatching import Dispatcher, FindBlocking
 from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.modules.fleet.usecases.following import follow
+from nervio.modules.fleet.usecases.limits import CHANGE_LIMITS, read_state
 from nervio.modules.fleet.usecases.openings import Openings
+from nervio.modules.fleet.usecases.requests import RequestWindows, count_request
 from nervio.modules.fleet.usecases.submitting import CANCEL, RETRY, TaskMoved, TaskNamed, queue_tasks
+from nervio.modules.identity import api as identity
 
 READ = "fleet.read"
 SUBMIT_TASKS = "fleet.submit"
+LIMIT = "fleet.limit"
 LONGEST_PAGE = 500
 
 FIRST_LOOK_SECONDS = 0.01
@@ -72,9 +82,12 @@ async def submit_tasks(
             refusals.append(refusal)
     outcomes = iter(await queue_tasks(ctx, checked, openings or Openings()))
     settled = [next(outcomes) if refusal is None else refusal for refusal in refusals]
-    queued = Counter(
-        task.kind for (task, _), outcome in zip(tasks, settled, strict=True) if isinstance(outcome, TaskQueued)
-    )
+    queued: Counter[str] = Counter()
+    for (task, _), outcome in zip(tasks, settled, strict=True):
+        if isinstance(outcome, TaskQueued):
+            queued[task.kind] += 1
+        elif isinstance(outcome, NervioError):
+            count_refusal(outcome)
     for kind, count in queued.items():
         SUBMITTED.labels(label_of(kind)).inc(count)
     return settled  # type: ignore[return-value]
@@ -183,7 +196,9 @@ async def explain_waiting(ctx: Ctx, task: Task, *, stopped: bool) -> WaitReason 
     ctx.require(READ)
     if task.state is not TaskState.WAITING:
         return None
-    return why_waiting(task, await ctx.database.read(workers.list_workers), ctx.clock.now(), stopped=stopped)
+    now = ctx.clock.now()
+    state = await ctx.read(lambda c: read_state(c, now))
+    return why_waiting(task, await ctx.database.read(workers.list_workers), now, stopped=stopped, state=state)
 
 
 async def list_workers(ctx: Ctx) -> list[WorkerRecord]:
@@ -204,6 +219,39 @@ async def read_usage(ctx: Ctx, since: str, until: str) -> list[Usage]:
     """What the tenant used per kind over days (in UTC, both included)."""
     ctx.require(READ)
     return await ctx.read(lambda c: usage.read_usage(c, since, until))
+
+
+async def read_spend(ctx: Ctx, since: str, until: str) -> list[Spend]:
+    """What the tenant's tasks cost per kind and currency over days (in UTC, both included)."""
+    ctx.require(READ)
+    return await ctx.read(lambda c: spend.read_spend(c, since, until))
+
+
+async def get_limits(ctx: Ctx) -> LimitsState:
+    """What the tenant may use, and what it has used of it."""
+    ctx.require(READ)
+    now = ctx.clock.now()
+    return await ctx.read(lambda c: read_state(c, now))
+
+
+async def change_limits(ctx: Ctx, limits: Limits, key: str | None = None) -> Limits:
+    """Puts these limits in the place of those there are. In force for every task that comes after it, and for handing out
+    within a second. Raises `invalid` naming the field."""
+    ctx.require(LIMIT)
+    return await ctx.submit(CHANGE_LIMITS, check_limits(limits), key)
+
+
+async def get_bill(ctx: Ctx, month: str, markup_bp: int = 0) -> Bill:
+    """What the tenant used in a month, `YYYY-MM` in UTC, with a mark-up on it. Raises `invalid` naming `month`."""
+    ctx.require(READ)
+    now, (since, until) = ctx.clock.now(), days_of(month)
+    tenant = await identity.get_current_tenant(ctx)
+
+    def query(connection: TenantConnection) -> Bill:
+        used, costs = usage.read_usage(connection, since, until), spend.read_spend(connection, since, until)
+        return make_bill(tenant.name, month, now, used, costs, markup_bp)
+
+    return await ctx.read(query)
 
 
 async def get_statistics(ctx: Ctx) -> Statistics:
@@ -267,20 +315,27 @@ def _task(row: Any) -> Task:
 
 
 __all__ = [
+    "LIMIT",
     "READ",
     "SUBMIT_TASKS",
     "Dispatcher",
     "Drafts",
     "FindBlocking",
     "Openings",
+    "RequestWindows",
     "cancel_task",
+    "change_limits",
+    "count_request",
     "explain_waiting",
     "follow_answer",
+    "get_bill",
+    "get_limits",
     "get_statistics",
     "get_task",
     "list_predictions",
     "list_tasks",
     "list_workers",
+    "read_spend",
     "read_usage",
     "retry_task",
     "submit_task",

@@ -32,7 +32,8 @@ class SubmitTask:
     """A task to be queued. `payload` is JSON text of an object; files in it are named by reference.
 
     `size` is how much work it is likely to be, in the unit of its kind (tokens of text, pages, seconds of sound); 0 lets it be
-    estimated. `retries` is how often it is tried again after the first attempt.
+    estimated. `retries` is how often it is tried again after the first attempt. `cache` says whether the answer to an equal task
+    will do, that of one which is being done included; None leaves it to the kind: those that everybody knows say yes.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class SubmitTask:
     deadline_at: Instant | None = None
     retries: int = 3
     size: int = 0
+    cache: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,14 @@ class WaitReason(StrEnum):
     """There are workers, and none does this kind."""
     NO_MODEL = "no_model"
     """Its kind is done, and not with the model that it asks for."""
+    OVER_LIMIT = "over_limit"
+    """The tenant has used up its tokens or its money for the day or the month."""
+    SHARE = "share"
+    """As many of the tenant's tasks run as may at once."""
     PAUSE = "pause"
     """It is not tried before `run_at`: its last attempt failed."""
+    SAME = "same"
+    """The same was asked before and is being answered: it gets that answer."""
     TURN = "turn"
     """Those who can do it are busy with others, or it is about to be taken."""
 
@@ -181,6 +189,124 @@ class Usage:
     worked_ms: int
     input_tokens: int
     output_tokens: int
+    cached: int
+    """Done with the answer to an equal task."""
+    saved_input_tokens: int
+    saved_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What tasks of one kind cost in one currency over a span of days. `cost_micros` is in millionths of the currency's unit;
+    `tasks` are those that were done, the cost is also that of attempts which failed."""
+
+    kind: str
+    currency: str
+    tasks: int
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+
+
+class Measure(StrEnum):
+    """What is limited."""
+
+    TASKS = "tasks"
+    TOKENS = "tokens"
+    MONEY = "money"
+
+
+class Period(StrEnum):
+    """Over what; both in UTC."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyLimit:
+    """The most that may be spent in a currency, in millionths of its unit; None for any sum."""
+
+    currency: str
+    per_day_micros: int | None = None
+    per_month_micros: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a tenant may use; None for as much as it likes. `most_running` are tasks at once, by all workers."""
+
+    tasks_per_day: int | None = None
+    tasks_per_month: int | None = None
+    tokens_per_day: int | None = None
+    tokens_per_month: int | None = None
+    most_running: int | None = None
+    money: tuple[MoneyLimit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """One limit and how much of it is used; money in millionths. `free_at` is when the count begins anew."""
+
+    measure: Measure
+    period: Period
+    currency: str
+    used: int
+    limit: int
+    free_at: Instant
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether nothing more is taken."""
+        return self.used >= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsState:
+    """The limits of a tenant with what is used of them, and who changed them last."""
+
+    limits: Limits
+    quotas: tuple[Quota, ...]
+    running: int
+    changed_by: str | None
+    changed_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """A kind in one currency; the currency is empty for what was free, or had no known price. Amounts are in millionths,
+    `charged_micros` with the mark-up."""
+
+    kind: str
+    currency: str
+    tasks: int
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+    charged_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class BillTotal:
+    """The sum of a currency: exact in millionths, and rounded once to the currency's minor units."""
+
+    currency: str
+    cost_micros: int
+    charged_micros: int
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a tenant used in a month of UTC. Until the month is over it `is_final` not, and goes up to `made_at`."""
+
+    tenant_name: str
+    month: str
+    is_final: bool
+    made_at: Instant
+    markup_bp: int
+    lines: tuple[BillLine, ...]
+    totals: tuple[BillTotal, ...]
 
 
 @dataclass(frozen=True, slots=True)

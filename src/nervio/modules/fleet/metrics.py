@@ -6,7 +6,9 @@ from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from nervio.kernel.errors import Kind, NervioError
 from nervio.modules.fleet.domain.tasks import KINDS
+from nervio.modules.fleet.domain.use import Use
 
 SUBMITTED = Counter("nervio_fleet_tasks_submitted_total", "Tasks that were queued.", ["kind"])
 ATTEMPTS = Counter("nervio_fleet_attempts_total", "Attempts that ended, by how they did.", ["ending"])
@@ -24,6 +26,37 @@ IN_FLIGHT = Gauge("nervio_fleet_in_flight", "Tasks that workers of this process 
 LEASES_RUN_OUT = Counter(
     "nervio_fleet_worker_leases_run_out_total", "Workers that were given up because they were silent."
 )
+TOKENS = Counter("nervio_fleet_tokens_total", "Tokens that attempts used.", ["kind", "direction"])
+COST = Counter(
+    "nervio_fleet_cost_micros_total", "What attempts cost, in millionths of the currency's unit.", ["kind", "currency"]
+)
+COSTS_NOT_COUNTED = Counter(
+    "nervio_fleet_costs_not_counted_total", "Costs that workers told and that were too much to be true for a day."
+)
+REFUSED_BY_LIMIT = Counter("nervio_fleet_tasks_refused_total", "Tasks that a limit of their tenant refused.", ["limit"])
+
+CURRENCIES = frozenset(
+    {"ARS", "BOB", "BRL", "CLP", "CNY", "COP", "EUR", "GBP", "INR", "JPY", "MXN", "PEN", "PYG", "USD", "UYU"}
+)
+"""That are a label of their own. A worker may write any three letters, and each would be a series."""
+
+
+def count_use(kind: str, use: Use) -> None:
+    """Counts what an attempt used that was accepted."""
+    label = label_of(kind)
+    if use.input_tokens:
+        TOKENS.labels(label, "input").inc(use.input_tokens)
+    if use.output_tokens:
+        TOKENS.labels(label, "output").inc(use.output_tokens)
+    if use.cost_micros:
+        COST.labels(label, use.currency if use.currency in CURRENCIES else "other").inc(use.cost_micros)
+
+
+def count_refusal(refusal: NervioError) -> None:
+    """Counts a task that a limit refused; of other refusals nothing is."""
+    measure, period = refusal.data.get("measure"), refusal.data.get("period")
+    if refusal.kind is Kind.TOO_MANY and measure is not None:
+        REFUSED_BY_LIMIT.labels(f"{measure}_per_{period}").inc()
 
 
 work_seconds_of = cache(WORK_SECONDS.labels)

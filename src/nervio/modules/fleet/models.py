@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+)
 
 from nervio.db.tables import Id, InstantColumn, metadata
 
@@ -51,7 +61,69 @@ fleet_usage = Table(
     Column("worked_ms", BigInteger, nullable=False),
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
+    Column("cached", BigInteger, nullable=False, server_default="0", comment="done with the answer to an equal task"),
+    Column("saved_input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("saved_output_tokens", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("tenant_id", "day", "kind"),
+    sqlite_with_rowid=False,
+)
+
+fleet_costs = Table(
+    "fleet_costs",
+    metadata,
+    Column("tenant_id", Id, nullable=False),
+    Column("day", Text, nullable=False, comment="in UTC"),
+    Column("kind", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("tasks", BigInteger, nullable=False, comment="that were done and had a cost"),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False, comment="millionths of the currency's unit"),
+    PrimaryKeyConstraint("tenant_id", "day", "kind", "currency"),
+    CheckConstraint("cost_micros >= 0", name="cost_micros"),
+    sqlite_with_rowid=False,
+)
+
+# The ledger has whole minor units; what does not fill one yet waits here for more.
+fleet_meters = Table(
+    "fleet_meters",
+    metadata,
+    Column("tenant_id", Id, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False, comment="of all days"),
+    Column("posted", BigInteger, nullable=False, comment="of it in the ledger, in minor units"),
+    PrimaryKeyConstraint("tenant_id", "kind", "currency"),
+    CheckConstraint("posted >= 0 AND cost_micros >= posted", name="posted"),
+    sqlite_with_rowid=False,
+)
+
+# Whoever decides about a tenant's limits holds its row.
+fleet_limits = Table(
+    "fleet_limits",
+    metadata,
+    Column("tenant_id", Id, nullable=False),
+    Column("limits", Text, nullable=False, comment="JSON; {} for none"),
+    Column("changed_by", Text, nullable=False),
+    Column("changed_at", InstantColumn, nullable=False),
+    PrimaryKeyConstraint("tenant_id"),
+    sqlite_with_rowid=False,
+)
+
+fleet_answers = Table(
+    "fleet_answers",
+    metadata,
+    Column("tenant_id", Id, nullable=False),
+    Column("digest", Text, nullable=False, comment="SHA-256 of kind, model and payload"),
+    Column("task_id", Id, nullable=True, comment="who brings it, or brought it; none: nobody any more"),
+    Column("priority", SmallInteger, nullable=False, comment="of that task"),
+    Column("result", Text, nullable=True, comment="JSON"),
+    Column("usage", Text, nullable=True, comment="JSON: what it cost"),
+    Column("answered_at", InstantColumn, nullable=True),
+    Column("expires_at", InstantColumn, nullable=True),
+    PrimaryKeyConstraint("tenant_id", "digest"),
+    Column("awaited", Integer, nullable=False, comment="tasks that wait for it"),
+    CheckConstraint("(answered_at IS NULL) = (result IS NULL)", name="answered"),
     sqlite_with_rowid=False,
 )
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from nervio.modules.fleet.api import READ, SUBMIT_TASKS
-from nervio.modules.fleet.routes import figures, stream, tasks
+from nervio.modules.fleet.api import LIMIT, READ, SUBMIT_TASKS
+from nervio.modules.fleet.routes import figures, limits, stream, tasks
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.web.manifest import Manifest
 
 MANIFEST = Manifest(
     name="fleet",
-    routers=(tasks.router, stream.router, figures.router),
+    routers=(tasks.router, stream.router, figures.router, limits.router),
     settings=FleetSettings,
     permissions={
         READ: frozenset({"superadmin", "admin", "negocio", "ml_service"}),
+        LIMIT: frozenset({"superadmin", "admin"}),
         SUBMIT_TASKS: frozenset({"admin", "negocio", "ml_service"}),
     },
 )

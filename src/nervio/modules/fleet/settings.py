@@ -27,3 +27,22 @@ class FleetSettings(BaseModel):
         description="The same for a process that hands out work: another one takes over what it had given out.",
     )
     largest_result_bytes: int = Field(16_777_216, ge=1024, description="Largest result of a task that is kept.")
+    requests_per_window: int = Field(
+        100,
+        ge=0,
+        le=1_000_000,
+        description="Requests that queue tasks, of one person or key, that a process takes within a window; 0 for any number.",
+    )
+    request_window_seconds: float = Field(900.0, ge=1, le=86_400, description="Length of that window, in seconds.")
+    bill_markup_basis_points: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="What the bill adds to the cost of AI work, in hundredths of a per cent; 2000 adds a fifth.",
+    )
+    cache_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        le=31_536_000,
+        description="How long the answer to a task is given to equal ones of the tenant; 0: only to those that wait for it.",
+    )

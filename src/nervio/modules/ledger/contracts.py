@@ -22,6 +22,10 @@ class Account(StrEnum):
     TAX_PAYABLE = "tax_payable"
     BAD_DEBT = "bad_debt"
     CLEARING = "clearing"
+    AI_WORK = "ai_work"
+    """What models and workers cost."""
+    AI_PAYABLE = "ai_payable"
+    """What is owed for it to whoever runs them."""
 
     SUPPLIED = "supplied"
     SOLD = "sold"

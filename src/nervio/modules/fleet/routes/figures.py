@@ -9,14 +9,13 @@ from fastapi import APIRouter, Query, Request
 
 from nervio.kernel.time import parse_date
 from nervio.modules.fleet import api
-from nervio.modules.fleet.schemas import (
+from nervio.modules.fleet.schemas.tasks import (
     PredictionReply,
     StatisticsReply,
-    UsageReply,
-    UsagesReply,
     WorkerReply,
     WorkersReply,
 )
+from nervio.modules.fleet.schemas.use import UsageReply, UsagesReply
 from nervio.web.access import needs
 from nervio.web.problems import refusals
 from nervio.web.request import CurrentCtx
@@ -68,6 +67,7 @@ async def read_usage(
     since: Annotated[Day, Query(description="First day, in UTC.", examples=["2026-03-01"])],
     until: Annotated[Day, Query(description="Last day, in UTC.", examples=["2026-03-31"])],
 ) -> UsagesReply:
-    """Tasks, tokens and working time per kind over days."""
-    found = await api.read_usage(ctx, parse_date(since, "since"), parse_date(until, "until"))
-    return UsagesReply(usage=[UsageReply.of(one) for one in found])
+    """Tasks, tokens, working time and costs per kind over days."""
+    days = parse_date(since, "since"), parse_date(until, "until")
+    spent = await api.read_spend(ctx, *days)
+    return UsagesReply(usage=[UsageReply.of(one, spent) for one in await api.read_usage(ctx, *days)])

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from nervio.db.context import Ctx
 from nervio.kernel.errors import Kind
 from nervio.modules.fleet import api
-from nervio.modules.fleet.schemas import TaskWithAttempts
+from nervio.modules.fleet.schemas.tasks import TaskWithAttempts
 from nervio.web.access import needs
 from nervio.web.problems import refusals
 from nervio.web.request import CurrentCtx

@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from nervio.kernel.errors import Kind, NervioError
 from nervio.modules.fleet import api
-from nervio.modules.fleet.schemas import (
+from nervio.modules.fleet.routes.counting import CountedCtx
+from nervio.modules.fleet.schemas.tasks import (
     MovedReply,
     QueuedReply,
     TaskBody,
@@ -51,7 +52,7 @@ _MOVES = refusals(Kind.NOT_FOUND, Kind.CONFLICT, Kind.TOO_MANY)
     responses=refusals(Kind.CONFLICT, Kind.TOO_MANY),
     **needs(api.SUBMIT_TASKS),
 )
-async def submit_task(request: Request, ctx: CurrentCtx, key: IdempotencyKey, body: TaskBody) -> QueuedReply:
+async def submit_task(request: Request, ctx: CountedCtx, key: IdempotencyKey, body: TaskBody) -> QueuedReply:
     """Queues a task durably; a worker takes it as soon as one can. Ask for it with `GET /api/tasks/{task_id}`."""
     return QueuedReply.of(await api.submit_task(ctx, body.to_task(), key, request.app.state.openings))
 
@@ -65,7 +66,7 @@ async def submit_task(request: Request, ctx: CurrentCtx, key: IdempotencyKey, bo
     responses=refusals(Kind.TOO_MANY),
     **needs(api.SUBMIT_TASKS),
 )
-async def submit_tasks(request: Request, ctx: CurrentCtx, body: TasksBody) -> TasksReply:
+async def submit_tasks(request: Request, ctx: CountedCtx, body: TasksBody) -> TasksReply:
     """Queues up to 1000 tasks in few commits, each with its own verdict: one that is refused keeps no other from being
     queued."""
     tasks = [(one.to_task(), one.idempotency_key) for one in body.tasks]

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, literal_column, select
 
 from nervio.db.dialects import Dialect, look_up
 from nervio.db.tenancy import TenantConnection
 from nervio.db.writes import Insert, RowsFirst
 from nervio.modules.fleet.contracts import Usage
-from nervio.modules.fleet.models import fleet_usage
+from nervio.modules.fleet.models import fleet_limits, fleet_usage
 
-_U = fleet_usage.c
+_U, _L = fleet_usage.c, fleet_limits.c
 
 UsageKey = tuple[str, str, str]
 """(tenant, day, kind)"""
@@ -29,28 +29,34 @@ SUMS = (
     "worked_ms",
     "input_tokens",
     "output_tokens",
+    "cached",
+    "saved_input_tokens",
+    "saved_output_tokens",
 )
 
 
 def lock_usage(
     connection: Connection, dialect: Dialect, wanted: Sequence[UsageKey], *, rows_first: bool
-) -> dict[UsageKey, list[int]]:
-    """Locks rows in key order and returns their sums, making empty rows where there are none yet.
+) -> tuple[dict[UsageKey, list[int]], set[str]]:
+    """Locks rows in key order and returns their sums, making empty rows where there are none yet; and which of the tenants have
+    limits.
 
     Whoever makes a row holds it, so that rows are either all made before any is locked or the transaction begins again: see
     `RowsFirst`.
     """
     if rows_first:
         dialect.insert_missing(connection, _empty(wanted))
-    found = _read(connection, dialect, wanted)
+    found, limited = _read(connection, dialect, wanted)
     missing = [key for key in wanted if key not in found]
     if missing:
         if found and dialect.locks_rows:
             raise RowsFirst
         dialect.insert_missing(connection, _empty(missing))
         # Read again, not assumed: another process may have made and filled them meanwhile.
-        found.update(_read(connection, dialect, missing))
-    return found
+        made, more = _read(connection, dialect, missing)
+        found.update(made)
+        limited |= more
+    return found, limited
 
 
 def read_usage(connection: TenantConnection, since: str, until: str) -> list[Usage]:
@@ -70,15 +76,20 @@ def _empty(keys: Sequence[UsageKey]) -> Insert:
     return Insert(fleet_usage, (*KEY, *SUMS), [(*key, *([0] * len(SUMS))) for key in keys])
 
 
-def _read(connection: Connection, dialect: Dialect, keys: Sequence[UsageKey]) -> dict[UsageKey, list[int]]:
+def _read(
+    connection: Connection, dialect: Dialect, keys: Sequence[UsageKey]
+) -> tuple[dict[UsageKey, list[int]], set[str]]:
     parameters = dialect.rows_parameters("k", [_U.tenant_id, _U.day, _U.kind], keys)
     rows = look_up(connection, _locked(dialect), parameters)
-    return {(row[0], row[1], row[2]): list(row[3:]) for row in rows}
+    return {(row[0], row[1], row[2]): list(row[4:]) for row in rows}, {row[3] for row in rows if row[3] is not None}
 
 
 @cache
 def _locked(dialect: Dialect) -> Select[Any]:
     keys = dialect.rows_table("k", [_U.tenant_id, _U.day, _U.kind])
     same = and_(_U.tenant_id == keys.c.tenant_id, _U.day == keys.c.day, _U.kind == keys.c.kind)
-    rows = select(_U.tenant_id, _U.day, _U.kind, *(_U[name] for name in SUMS)).join_from(keys, fleet_usage, same)
+    # With the rows it is told whether the tenant has limits, so that those who have none pay no statement for them.
+    has_limits = and_(_L.tenant_id == _U.tenant_id, _L.limits != literal_column("'{}'"))
+    columns = (_U.tenant_id, _U.day, _U.kind, _L.tenant_id, *(_U[name] for name in SUMS))
+    rows = select(*columns).join_from(keys, fleet_usage, same).outerjoin(fleet_limits, has_limits)
     return dialect.lock(rows.order_by(_U.tenant_id, _U.day, _U.kind), fleet_usage)

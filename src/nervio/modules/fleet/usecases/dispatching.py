@@ -29,6 +29,7 @@ from nervio.modules.fleet.settings import FleetSettings
 from nervio.modules.fleet.store import workers as worker_store
 from nervio.modules.fleet.store.tasks import QUEUE, write_drafts
 from nervio.modules.fleet.usecases.drafts import Drafts
+from nervio.modules.fleet.usecases.limits import LimitWatch
 from nervio.modules.fleet.usecases.losses import find_lost
 from nervio.modules.fleet.usecases.openings import Claims, Openings, Places
 from nervio.modules.fleet.usecases.reporting import Reports, check_report
@@ -40,6 +41,7 @@ from nervio.modules.fleet.usecases.trying import (
     ClaimTasks,
     EndedAttempt,
     Recover,
+    Recovered,
 )
 from nervio.modules.fleet.usecases.worker_records import WorkerRecords
 from nervio.ports.workers import Assignment, Chunk, Profile, Report, Verdict, WorkerTransport
@@ -87,8 +89,10 @@ class Dispatcher:
         self._find_blocking, self._drafts, self._openings = find_blocking, drafts, openings or Openings()
         self._clock = ctx.clock
         self.roster = Roster(ctx.clock.now, ctx.clock.monotonic)
-        self._speeds, self._turns = Speeds(), Turns()
-        self._reports = Reports(self._ctx, self.roster, self._speeds, self._drafts, self._reported)
+        self._speeds, self._turns, self._limits = Speeds(), Turns(), LimitWatch(ctx.clock)
+        self._reports = Reports(
+            self._ctx, self.roster, self._speeds, self._drafts, self._reported, settings.cache_seconds
+        )
         self.places = Places(
             owner, self.roster, self._speeds, self._turns, self._is_stopped, ctx.clock.monotonic, self._hand_over
         )
@@ -132,8 +136,11 @@ class Dispatcher:
         """There may be something to do."""
         self._wake.set()
 
-    def _reported(self, *, may_wait: bool) -> None:
-        """Somebody has brought something back. `may_wait`: some of it is to be tried again."""
+    def _reported(self, *, may_wait: bool, for_others: bool) -> None:
+        """Somebody has brought something back. `may_wait`: some of it is to be tried again. `for_others`: others wait for it."""
+        if for_others:
+            self._sweep_at = -math.inf
+            self.wake()
         if may_wait or self.places.is_behind:
             self.wake()
 
@@ -241,7 +248,9 @@ class Dispatcher:
         for task, worker_id in chosen:
             by_tenant.setdefault(task.tenant_id, []).append((task.id, worker_id))
         claims = [
-            self._command(tenant_id, CLAIM, ClaimTasks(self._owner, tuple(tasks)), len(tasks))
+            self._command(
+                tenant_id, CLAIM, ClaimTasks(self._owner, tuple(tasks), self._limits.has(tenant_id)), len(tasks)
+            )
             for tenant_id, tasks in by_tenant.items()
         ]
         given = 0
@@ -259,13 +268,16 @@ class Dispatcher:
     ) -> dict[str, dict[int, list[Candidate]]]:
         now = self._clock.now()
         waiting = queue.list_waiting(connection, QUEUE)
-        going = [tenant for tenant in waiting if not self._is_stopped(tenant)]
+        room = self._limits.look(connection, waiting)
+        going = [tenant for tenant in waiting if room.get(tenant, most) > 0 and not self._is_stopped(tenant)]
         tenants = sorted(going, key=lambda tenant: (self._turns.tag(tenant), tenant))
         return {
             tenant_id: {
                 priority: [
                     Candidate(due.tenant_id, due.id, due.kind, due.model, due.priority, due.size)
-                    for due in queue.list_due(connection, QUEUE, tenant_id, served, now, priority, most)
+                    for due in queue.list_due(
+                        connection, QUEUE, tenant_id, served, now, priority, min(most, room.get(tenant_id, most))
+                    )
                 ]
                 for priority in waiting[tenant_id]
             }
@@ -338,15 +350,14 @@ class Dispatcher:
         held = self.roster.held()
         now = self._clock.now()
         found = await self._ctx.database.read(lambda c: find_lost(c, self._owner, now))
-        commands = [
-            self._command(
-                tenant, RECOVER, Recover(tuple(found.orphans.get(tenant, ())), tuple(found.overdue.get(tenant, ()))), 1
-            )
-            for tenant in sorted({*found.orphans, *found.overdue})
-        ]
-        for outcome in await self._ctx.submit_all(commands) if commands else ():
+        commands = [self._command(tenant, RECOVER, found.of(tenant), 1) for tenant in found.tenants()]
+        outcomes = await self._ctx.submit_all(commands) if commands else ()
+        for command, outcome in zip(commands, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 log.warning("recovery_failed", extra={"error": str(outcome)})
+            elif isinstance(outcome, Recovered):
+                for task_id in outcome.answered:
+                    self._drafts.end((command.tenant_id, task_id))
         await self._cancel_unwanted(held, found.owned)
         await self._hand_back_strays(found.owned)
 

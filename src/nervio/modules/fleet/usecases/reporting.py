@@ -18,6 +18,7 @@ from nervio.kernel.ids import is_id
 from nervio.modules.fleet import metrics
 from nervio.modules.fleet.contracts import AttemptEnding
 from nervio.modules.fleet.domain.prediction import Speeds
+from nervio.modules.fleet.domain.use import use_of
 from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.modules.fleet.usecases.roster import Held, Member, Roster, TaskKey
 from nervio.modules.fleet.usecases.trying import RECORD, AttemptsRecorded, EndedAttempt, RecordAttempts
@@ -41,16 +42,20 @@ _FINAL = (Verdict.ACCEPTED, Verdict.LATE, Verdict.REFUSED)
 
 
 class Taken(Protocol):
-    """Is told that something was written. `may_wait`: some of it is to be tried again."""
+    """Is told that something was written. `may_wait`: some of it is to be tried again; `for_others`: other tasks may wait for
+    what came of it."""
 
-    def __call__(self, *, may_wait: bool) -> None: ...
+    def __call__(self, *, may_wait: bool, for_others: bool) -> None: ...
 
 
 class Reports:
     """While one commit is being written the next reports gather, so that under load many share one."""
 
-    def __init__(self, ctx: Ctx, roster: Roster, speeds: Speeds, drafts: Drafts, taken: Taken) -> None:
+    def __init__(
+        self, ctx: Ctx, roster: Roster, speeds: Speeds, drafts: Drafts, taken: Taken, keep_seconds: float
+    ) -> None:
         self._ctx, self._roster, self._speeds, self._drafts, self._taken = ctx, roster, speeds, drafts, taken
+        self._keep_seconds, self._for_others = keep_seconds, False
         self._waiting: list[_Waiting] = []
         self._under_way: dict[TaskKey, int] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -89,7 +94,7 @@ class Reports:
                 tenant_id,
                 self._ctx.actor_id,
                 None,  # a report that is repeated finds its token used and changes nothing
-                RecordAttempts(tuple(ended)),
+                RecordAttempts(tuple(ended), self._keep_seconds),
                 weight=len(ended),
                 lane=Lane.FLEET,
             )
@@ -102,6 +107,7 @@ class Reports:
             ended = command.body.attempts
             if isinstance(outcome, AttemptsRecorded):
                 found = outcome.verdicts
+                self._for_others |= outcome.for_others
             else:
                 log.warning("attempts_not_recorded", extra={"error": str(outcome), "attempts": len(ended)})
                 found = (Verdict.RETRY,) * len(ended)
@@ -131,7 +137,8 @@ class Reports:
             by_tenant.setdefault(report.tenant_id, {}).setdefault(name, _ended(worker_id, report))
         recorded = await self.record({tenant: list(ended.values()) for tenant, ended in by_tenant.items()})
         self._answer(batch, recorded)
-        self._taken(may_wait=any(report.ending is not Ending.DONE for _, report, _ in batch))
+        for_others, self._for_others = self._for_others, False
+        self._taken(may_wait=any(report.ending is not Ending.DONE for _, report, _ in batch), for_others=for_others)
 
     def _answer(
         self,
@@ -149,6 +156,7 @@ class Reports:
                 self._drafts.end(key)
                 taken = self._roster.take_back(key, report.token)
                 if taken is not None and verdict is Verdict.ACCEPTED:
+                    metrics.count_use(taken[1].assignment.kind, use_of(report.usage))
                     self._learn(report, *taken)
             if verdict in (Verdict.LATE, Verdict.REFUSED):
                 metrics.REPORTS_NOT_TAKEN.labels(verdict.value).inc()
@@ -174,6 +182,8 @@ def check_report(report: Report, most_bytes: int) -> Report:
     seconds = _at_most(report.seconds, LONGEST_WORK_SECONDS)
     if seconds != report.seconds:
         report = replace(report, seconds=seconds)
+    if report.usage is not None and not _is_json(report.usage):
+        report = replace(report, usage=None)
     if report.retry_after_seconds is not None:
         report = replace(report, retry_after_seconds=_at_most(report.retry_after_seconds, LONGEST_PAUSE_SECONDS))
     if report.ending is not Ending.DONE:
@@ -188,11 +198,12 @@ def check_report(report: Report, most_bytes: int) -> Report:
         )
     if not _is_json(report.result):
         return _failed(report, "The result is no JSON text in UTF-8.")
-    return replace(report, usage=None) if report.usage is not None and not _is_json(report.usage) else report
+    return report
 
 
 def _failed(report: Report, error: str) -> Report:
-    return replace(report, ending=Ending.FAILED, result="null", usage=None, error=error, may_help=False)
+    # What it used stays: it was paid for.
+    return replace(report, ending=Ending.FAILED, result="null", error=error, may_help=False)
 
 
 def _at_most(seconds: float, most: float) -> float:
@@ -216,7 +227,7 @@ def _ended(worker_id: str, report: Report) -> EndedAttempt:
         worker_id,
         _ENDINGS[report.ending],
         result=report.result if done else None,
-        usage=report.usage if done else None,
+        usage=report.usage,
         error=None if done else (report.error or None),
         again=report.may_help,
         after_seconds=report.retry_after_seconds,

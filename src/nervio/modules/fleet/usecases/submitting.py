@@ -13,9 +13,11 @@ from nervio.db.queue_moves import State, Work
 from nervio.kernel.errors import not_found
 from nervio.kernel.ids import new_ids
 from nervio.kernel.time import Instant
-from nervio.modules.fleet.book import UsageBook
+from nervio.modules.fleet.book import LimitsBook, UsageBook
 from nervio.modules.fleet.contracts import AttemptEnding, SubmitTask, TaskQueued, TaskState
+from nervio.modules.fleet.domain.answers import digest_of
 from nervio.modules.fleet.store.tasks import QUEUE
+from nervio.modules.fleet.usecases.answering import AnswerBook, join_answer, lose_answer
 from nervio.modules.fleet.usecases.openings import Opening, Openings
 from nervio.ports.workers import Assignment
 
@@ -42,24 +44,30 @@ class Offer:
 
     id: str
     opening: Opening | None = None
+    digest: str | None = None
+    """What it has in common with tasks that ask for the same; None where it wants an answer of its own."""
 
 
 def _resolve_submit(batch: Batch, commands: Sequence[Command[SubmitTask, TaskQueued]]) -> None:
-    usage, keyless = batch.book(UsageBook), []
+    usage, limits, keyless = batch.book(UsageBook), batch.book(LimitsBook), []
     for command in commands:
         usage.want(batch, command.tenant_id, command.body.kind)
+        limits.ask(command.tenant_id)
+        if command.offer.digest is not None:
+            batch.book(AnswerBook).want((command.tenant_id, command.offer.digest))
         if command.key is None and command.receipt is None:
             keyless.append((command.tenant_id, command.offer.id))
     batch.book(QueueBook).want(keyless)
 
 
 def _submit(batch: Batch, command: Command[SubmitTask, TaskQueued]) -> TaskQueued:
-    task, now, book = command.body, batch.now, batch.book(QueueBook)
+    task, now, book, limits = command.body, batch.now, batch.book(QueueBook), batch.book(LimitsBook)
     offer: Offer = command.offer
     before = book.find((command.tenant_id, offer.id))
     if before is not None:
         # The batch had been committed, and the word of it was lost.
         return TaskQueued(before.id, TaskState(before.state), before.created_at)
+    limits.admit(batch, command.tenant_id)
     work = Work(
         tenant_id=command.tenant_id,
         id=offer.id,
@@ -85,11 +93,13 @@ def _submit(batch: Batch, command: Command[SubmitTask, TaskQueued]) -> TaskQueue
         created_at=now,
         started_at=None,
         ended_at=None,
+        digest=offer.digest,
     )
     book.add(work)
     batch.book(UsageBook).add(batch, command.tenant_id, task.kind, submitted=1)
-    command.leaves_work = offer.opening is None
-    if offer.opening is not None:
+    command.leaves_work = join_answer(batch, work)
+    if command.leaves_work and offer.opening is not None and limits.begin_one(batch, command.tenant_id):
+        command.leaves_work = False
         offer.opening.assignment = claim(work, offer.opening.owner, offer.opening.member.profile.id, now)
     return TaskQueued(work.id, TaskState(work.state), now)
 
@@ -110,6 +120,7 @@ def want_tasks(batch: Batch, keys: Sequence[WorkKey]) -> None:
     """Declares tasks by (tenant, id), and today's sums of their kinds."""
     batch.book(QueueBook).want(keys)
     batch.book(UsageBook).want_of(keys)
+    batch.book(AnswerBook).want_of(keys)
 
 
 def find_task(batch: Batch, key: WorkKey) -> Work | None:
@@ -133,6 +144,7 @@ def _cancel(batch: Batch, command: Command[TaskNamed, TaskMoved]) -> TaskMoved:
     if work.state is State.RUNNING:
         note_attempt(batch, work, AttemptEnding.CANCELLED, None)
     work.cancel(batch.now)
+    lose_answer(batch, work)
     batch.book(UsageBook).add(batch, work.tenant_id, work.kind, cancelled=1)
     return TaskMoved(work.id, TaskState.CANCELLED)
 
@@ -184,7 +196,8 @@ async def queue_tasks(
     places, found = openings.find(ctx.tenant_id, [task for task, _ in tasks])
     outcomes: Sequence[Outcome] = ()
     try:
-        offers = [Offer(*offer) for offer in zip(new_ids(len(tasks)), found, strict=True)]
+        digests = [digest_of(task) for task, _ in tasks]
+        offers = [Offer(*offer) for offer in zip(new_ids(len(tasks)), found, digests, strict=True)]
         outcomes = await ctx.submit_all(
             [_command(ctx, task, key, offer) for (task, key), offer in zip(tasks, offers, strict=True)]
         )

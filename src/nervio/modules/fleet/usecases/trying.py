@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import msgspec
 
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.queue import QueueBook
 from nervio.db.queue_moves import ENDED, LONGEST_ERROR, State
-from nervio.modules.fleet.book import UsageBook
+from nervio.kernel.time import LATEST
+from nervio.modules.fleet.book import LimitsBook, UsageBook
 from nervio.modules.fleet.contracts import AttemptEnding
+from nervio.modules.fleet.domain.use import Use
 from nervio.modules.fleet.store.tasks import QUEUE
+from nervio.modules.fleet.usecases.answering import AnswerBook, bring_answer, join_answer, lose_answer
+from nervio.modules.fleet.usecases.metering import meter, want_meters
 from nervio.modules.fleet.usecases.submitting import claim, find_task, note_attempt, want_tasks
 from nervio.ports.workers import Assignment, Verdict
 
 OVERDUE = "The deadline was over before it was done."
-LARGEST_COUNT = 1_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimTasks:
-    """Tasks to be claimed for an owner: (task id, worker id)."""
+    """Tasks to be claimed for an owner: (task id, worker id). `is_limited`: the tenant has limits that may forbid some."""
 
     owner: str
     tasks: tuple[tuple[str, str], ...]
+    is_limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,59 +55,84 @@ class EndedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RecordAttempts:
-    """Attempts of one tenant that have ended."""
+    """Attempts of one tenant that have ended. Answers are kept for `keep_seconds`."""
 
     attempts: tuple[EndedAttempt, ...]
+    keep_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptsRecorded:
-    """What became of each, in order."""
+    """What became of each, in order. `for_others`: an answer came, or will not come, for which other tasks wait."""
 
     verdicts: tuple[Verdict, ...]
+    for_others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """`orphans`: (task id, token) of work whose owner is gone; `overdue`: tasks whose deadline is over."""
+    """`orphans`: (task id, token) of work whose owner is gone; `overdue`: tasks whose deadline is over; `followers`: tasks that
+    wait for the answer to another, with that one where it has ended without any."""
 
     orphans: tuple[tuple[str, int], ...]
     overdue: tuple[str, ...]
+    followers: tuple[tuple[str, str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """How many of them were moved."""
+    """How many of them were moved; which tasks got the answer to another."""
 
     orphans: int
     overdue: int
+    answered: tuple[str, ...] = ()
 
 
 def _resolve_claim(batch: Batch, commands: Sequence[Command[ClaimTasks, Claimed]]) -> None:
     book = batch.book(QueueBook)
     for command in commands:
         book.want((command.tenant_id, task_id) for task_id, _ in command.body.tasks)
+        if command.body.is_limited:
+            batch.book(LimitsBook).want(command.tenant_id)
 
 
 def _claim(batch: Batch, command: Command[ClaimTasks, Claimed]) -> Claimed:
-    claimed = []
+    claimed: list[tuple[Assignment, str]] = []
+    room = batch.book(LimitsBook).room(batch, command.tenant_id) if command.body.is_limited else None
     for task_id, worker in command.body.tasks:
+        if room is not None and len(claimed) >= room:
+            break
         work = find_task(batch, (command.tenant_id, task_id))
         if work is None or work.state is not State.WAITING or work.run_at > batch.now:
             continue
         claimed.append((claim(work, command.body.owner, worker, batch.now), worker))
+    if command.body.is_limited:
+        batch.book(LimitsBook).begin(command.tenant_id, len(claimed))
     return Claimed(tuple(claimed))
 
 
 def _resolve_record(batch: Batch, commands: Sequence[Command[RecordAttempts, AttemptsRecorded]]) -> None:
     want_tasks(batch, [(command.tenant_id, one.task_id) for command in commands for one in command.body.attempts])
+    for command in commands:
+        told = [(one.task_id, one.usage) for one in command.body.attempts]
+        command.prepared = want_meters(batch, command.tenant_id, told)
 
 
 def _record(batch: Batch, command: Command[RecordAttempts, AttemptsRecorded]) -> AttemptsRecorded:
-    return AttemptsRecorded(tuple(_record_one(batch, command.tenant_id, one) for one in command.body.attempts))
+    ended = zip(command.body.attempts, command.prepared, strict=True)
+    for_others: list[bool] = []
+    verdicts = tuple(_record_one(batch, command, one, use, for_others) for one, use in ended)
+    return AttemptsRecorded(verdicts, any(for_others))
 
 
-def _record_one(batch: Batch, tenant_id: str, ended: EndedAttempt) -> Verdict:
+def _record_one(
+    batch: Batch,
+    command: Command[RecordAttempts, AttemptsRecorded],
+    ended: EndedAttempt,
+    use: Use,
+    for_others: list[bool],
+) -> Verdict:
+    tenant_id = command.tenant_id
     work = find_task(batch, (tenant_id, ended.task_id))
     if work is None or (work.token == ended.token and work.worker != ended.worker):
         return Verdict.REFUSED  # no such task, or not this worker's
@@ -114,36 +140,29 @@ def _record_one(batch: Batch, tenant_id: str, ended: EndedAttempt) -> Verdict:
         return Verdict.LATE
     note_attempt(batch, work, ended.ending, None if ended.error is None else ended.error[:LONGEST_ERROR])
     usage = batch.book(UsageBook)
+    meter(batch, command, work.kind, use, done=ended.ending is AttemptEnding.DONE)
     if ended.ending is AttemptEnding.DONE:
         work.finish(ended.token, ended.result or "null", ended.usage, batch.now)
-        sums = tokens_of(ended.usage)
-        usage.add(batch, tenant_id, work.kind, done=1, worked_ms=max(ended.worked_ms, 0), **sums)
+        usage.add(batch, tenant_id, work.kind, done=1, worked_ms=max(ended.worked_ms, 0))
+        for_others.append(bring_answer(batch, work, command.body.keep_seconds))
     elif ended.ending is AttemptEnding.HANDED_BACK:
         work.park(ended.token, batch.now)
     else:
         work.fail(ended.token, ended.error or "", batch.now, again=ended.again, after_seconds=ended.after_seconds)
         usage.add(batch, tenant_id, work.kind, attempts_failed=1, failed=int(work.ended_at is not None))
+        for_others.append(lose_answer(batch, work))
     return Verdict.ACCEPTED
-
-
-def tokens_of(usage: str | None) -> dict[str, int]:
-    """The tokens that a worker says it used, as far as they are counts."""
-    try:
-        told: Any = msgspec.json.decode(usage or "null")
-    except msgspec.DecodeError:
-        told = None
-    values = told if isinstance(told, dict) else {}
-    counts = {name: values.get(name, 0) for name in ("input_tokens", "output_tokens")}
-    return {
-        name: min(count, LARGEST_COUNT) if isinstance(count, int) and count > 0 else 0 for name, count in counts.items()
-    }
 
 
 def _resolve_recover(batch: Batch, commands: Sequence[Command[Recover, Recovered]]) -> None:
     keys = [
         (command.tenant_id, task_id)
         for command in commands
-        for task_id in (*(orphan[0] for orphan in command.body.orphans), *command.body.overdue)
+        for task_id in (
+            *(orphan[0] for orphan in command.body.orphans),
+            *command.body.overdue,
+            *(follower[0] for follower in command.body.followers),
+        )
     ]
     want_tasks(batch, keys)
 
@@ -158,6 +177,7 @@ def _recover(batch: Batch, command: Command[Recover, Recovered]) -> Recovered:
         if work.state is State.RUNNING:
             note_attempt(batch, work, AttemptEnding.OVERDUE, OVERDUE)
         work.give_up(OVERDUE, batch.now)
+        lose_answer(batch, work)
         usage.add(batch, tenant_id, work.kind, failed=1)
         overdue += 1
     for task_id, token in command.body.orphans:
@@ -167,9 +187,26 @@ def _recover(batch: Batch, command: Command[Recover, Recovered]) -> Recovered:
         error = "The process that had handed it out was gone."
         note_attempt(batch, work, AttemptEnding.LOST, error)
         work.fail(token, error, batch.now, again=True, after_seconds=0.0)
+        lose_answer(batch, work)
         usage.add(batch, tenant_id, work.kind, attempts_failed=1, failed=int(work.ended_at is not None))
         orphans += 1
-    return Recovered(orphans, overdue)
+    answered = [
+        task_id
+        for task_id, asking_id in command.body.followers
+        if _settle_follower(batch, tenant_id, task_id, asking_id)
+    ]
+    return Recovered(orphans, overdue, tuple(answered))
+
+
+def _settle_follower(batch: Batch, tenant_id: str, task_id: str, gone_id: str | None) -> bool:
+    """Gives a task the answer that it waited for, or lets it ask in the place of the one that is gone; whether it has ended."""
+    work = find_task(batch, (tenant_id, task_id))
+    if work is None or work.state is not State.WAITING or work.run_at != LATEST or work.digest is None:
+        return False
+    if gone_id is not None:
+        batch.book(AnswerBook).find(tenant_id, work.digest).give_up(gone_id)
+    join_answer(batch, work)
+    return work.ended_at is not None
 
 
 CLAIM: Operation[ClaimTasks, Claimed] = Operation(
@@ -183,6 +220,7 @@ RECORD: Operation[RecordAttempts, AttemptsRecorded] = Operation(
     AttemptsRecorded,
     _record,
     _resolve_record,
+    touches=("ledger",),
 )
 RECOVER: Operation[Recover, Recovered] = Operation(
     "fleet.recover", Effect.CONTROL, Recover, Recovered, _recover, _resolve_recover, enqueues=QUEUE

@@ -14,9 +14,9 @@ from nervio.modules.ledger.contracts import STOCK_PREFIX, Account, Balance, Jour
 
 GROUPS = {
     "assets": (Account.CASH, Account.CARD, Account.TRANSFER, Account.WALLET, Account.RECEIVABLE, Account.CLEARING),
-    "liabilities": (Account.TAX_PAYABLE,),
+    "liabilities": (Account.TAX_PAYABLE, Account.AI_PAYABLE),
     "income": (Account.SALES,),
-    "expenses": (Account.BAD_DEBT,),
+    "expenses": (Account.BAD_DEBT, Account.AI_WORK),
 }
 """Where each money account stands in the statement."""
 

@@ -17,7 +17,6 @@ from nervio.modules.fleet.contracts import (
     Task,
     TaskQueued,
     TaskState,
-    Usage,
     WorkerRecord,
     WorkerStatus,
 )
@@ -56,6 +55,10 @@ class TaskBody(RequestBody):
         le=1_000_000_000,
         description="How much work it is, in tokens, pages or seconds; 0 lets it be estimated.",
     )
+    cache: bool | None = Field(
+        None,
+        description="Whether the answer to an equal task will do. Left out: yes for chat, vision, embed, ocr and transcribe.",
+    )
 
     def to_task(self) -> SubmitTask:
         """The task as the use case takes it."""
@@ -67,6 +70,7 @@ class TaskBody(RequestBody):
             instant_of(self.deadline_at, "deadline_at"),
             self.retries,
             self.size,
+            self.cache,
         )
 
 
@@ -140,7 +144,7 @@ class TaskReply(BaseModel):
     most_attempts: int
     worker: str | None = Field(description="Who has it, or did it.")
     result: Any = Field(None, description="What it came to, once it is done.")
-    usage: Any = Field(None, description="What it cost, as its worker says.")
+    usage: Any = Field(None, description="What it cost, as its worker says; of an answer from the cache what it saved.")
     error: str | None
     created_by: str
     created_at: Moment
@@ -336,31 +340,6 @@ class StatisticsReply(BaseModel):
                 for one in workers
             ],
         )
-
-
-class UsageReply(BaseModel):
-    """Sums of one kind of task over the days asked for."""
-
-    kind: str
-    submitted: int
-    done: int
-    failed: int
-    cancelled: int
-    attempts_failed: int
-    worked_ms: int = Field(description="Milliseconds that workers spent on what was done.")
-    input_tokens: int
-    output_tokens: int
-
-    @classmethod
-    def of(cls, one: Usage) -> UsageReply:
-        """The answer for a kind."""
-        return cls(**{name: getattr(one, name) for name in cls.model_fields})
-
-
-class UsagesReply(BaseModel):
-    """What the tenant used, a kind each."""
-
-    usage: list[UsageReply]
 
 
 def average_seconds(one: WorkerRecord) -> float:

@@ -1,0 +1,1 @@
+"""What AI work may cost, and what it did."""

@@ -1,0 +1,1 @@
+"""Tasks, figures, limits and bills as requests and answers."""

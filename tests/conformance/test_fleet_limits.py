@@ -1,0 +1,89 @@
+"""A quota that several processes race for is never exceeded, and one that is killed leaves no hole in it."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from nervio.modules.fleet import api as fleet
+from nervio.modules.fleet.contracts import Limits
+from tests.builders import Store, a_postgres_store
+
+pytestmark = pytest.mark.services("postgres")
+
+ROOT = Path(__file__).resolve().parents[2]
+CALLERS = 32
+KINDS = ("amber", "birch")
+"""Of each process; it makes five of its own."""
+
+
+@contextlib.asynccontextmanager
+async def customers(store: Store, count: int, tasks: int) -> AsyncIterator[list[Process]]:
+    """Processes that have the store open and wait for a line to begin."""
+    arguments = ("-m", "tests.conformance.fleet_customer", store.address, store.ctx.tenant_id, str(CALLERS), str(tasks))
+    started = [
+        await asyncio.create_subprocess_exec(sys.executable, *arguments, kind, stdin=PIPE, stdout=PIPE, cwd=ROOT)
+        for kind in KINDS[:count]
+    ]
+    try:
+        for process in started:
+            assert process.stdout is not None
+            assert json.loads(await asyncio.wait_for(process.stdout.readline(), 60)) == {"ready": True}
+        yield started
+    finally:
+        for process in started:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+def begin(processes: list[Process]) -> None:
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+
+
+async def told(process: Process) -> Counter[str]:
+    assert process.stdout is not None
+    return Counter(json.loads(await asyncio.wait_for(process.stdout.readline(), 60)))
+
+
+async def counted(store: Store) -> tuple[int, int]:
+    """(tasks there are, tasks that the sums say)."""
+    used = await fleet.read_usage(store.ctx, "2026-03-01", "2026-03-01")
+    tasks = [
+        await fleet.list_tasks(store.ctx, kind=f"{kind}{n}", limit=fleet.LONGEST_PAGE)
+        for kind in KINDS
+        for n in range(5)
+    ]
+    return sum(len(one) for one in tasks), sum(one.submitted for one in used)
+
+
+async def test_64_callers_of_two_processes_get_exactly_the_quota(postgres_url: str) -> None:
+    async with a_postgres_store(postgres_url) as store:
+        await fleet.change_limits(store.ctx, Limits(tasks_per_day=500, tasks_per_month=777))
+        async with customers(store, 2, 20) as processes:
+            begin(processes)
+            found = [await told(process) for process in processes]
+        together = found[0] + found[1]
+        assert together == {"taken": 500, "tasks_per_day_reached": 2 * CALLERS * 20 - 500}
+        assert all(one["taken"] for one in found), "both had a part in it, or nothing raced"
+        assert await counted(store) == (500, 500)
+
+
+async def test_a_process_that_is_killed_in_the_race_takes_no_room_that_it_did_not_use(postgres_url: str) -> None:
+    async with a_postgres_store(postgres_url) as store:
+        await fleet.change_limits(store.ctx, Limits(tasks_per_day=400))
+        async with customers(store, 2, 100) as processes:
+            begin(processes)
+            while (await counted(store))[1] < 50:
+                pass
+            processes[0].kill()
+            assert (await told(processes[1]))["tasks_per_day_reached"] > 0
+        assert await counted(store) == (400, 400)
