@@ -2,7 +2,8 @@
 
     python -m tests.journeys.answering_server --port PORT
 
-A question is answered after a moment, so that its page is seen before and after; one that holds the word `nunca` is never.
+A question is answered after a moment, so that its page is seen before and after; one that holds the word `nunca` is never. One
+that holds the word `contá` is answered in numbers from one to a hundred, twenty a second.
 """
 
 from __future__ import annotations
@@ -24,13 +25,24 @@ from nervio.runtime.wiring import App
 WORKER = "ayudante"
 MOMENT_SECONDS = 1.5
 NEVER_SECONDS = 3600.0
+COUNTED = 100
 
 
 async def answer(job: Job) -> Answer:
     """Says the question again."""
     question: str = job.payload["messages"][-1]["content"]
+    if "contá" in question:
+        return await count(job)
     await asyncio.sleep(NEVER_SECONDS if "nunca" in question else MOMENT_SECONDS)
     return Answer({"text": f"Eso se responde así: {question}"}, {"input_tokens": 12, "output_tokens": 34})
+
+
+async def count(job: Job) -> Answer:
+    """Counts, number by number."""
+    for n in range(1, COUNTED + 1):
+        job.emit(f"{n} ")
+        await asyncio.sleep(0.05)
+    return Answer({"text": " ".join(map(str, range(1, COUNTED + 1)))}, {"output_tokens": COUNTED})
 
 
 class AnsweringApp(App):

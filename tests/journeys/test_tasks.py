@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect
 
-from tests.journeys.answering_server import WORKER
+from tests.journeys.answering_server import COUNTED, WORKER
 from tests.journeys.browsing import PATIENCE_MS, go, ready, visit
 from tests.runtime.program import Server, a_server
 
@@ -82,6 +82,74 @@ def test_another_question_is_cancelled_and_tried_again_by_keyboard(shop: Browser
     page.close()
 
 
+def counted(page: Page) -> list[int]:
+    """The numbers of an answer so far; a part that came twice, or not at all, would show."""
+    numbers = [int(word) for word in page.locator("#task-live [data-text]").inner_text().split()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    return numbers
+
+
+def test_an_answer_is_written_as_it_comes_and_goes_on_after_a_cut_line_and_a_reload(
+    browser: Browser, server: Server
+) -> None:
+    context = visit(browser, server)
+    page = context.new_page()
+    # Lines go through here, so that they can be cut.
+    lines: list[WebSocketRoute] = []
+
+    def connect(line: WebSocketRoute) -> None:
+        lines.append(line)
+        line.connect_to_server()
+
+    page.route_web_socket(re.compile("/api/tasks/live$"), connect)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    ask(page, "contá, por favor")
+    text = page.locator("#task-live [data-text]")
+    expect(text).to_contain_text(" 12 ", timeout=PATIENCE_MS)
+    expect(page.locator("[aria-live] [data-text]")).to_have_count(0)
+    assert page.locator("#task-cancel").is_hidden(), "one button is enough"
+    lines[-1].close(code=1001)
+    before = len(counted(page))
+    expect(text).to_contain_text(f" {before + 20} ", timeout=PATIENCE_MS)
+    assert len(lines) == 2
+    counted(page)
+    page.reload()
+    expect(text).to_contain_text(
+        f"1 2 3 4 5 6 7 8 9 10 {' '.join(map(str, range(11, before + 25)))} ", timeout=PATIENCE_MS
+    )
+    counted(page)
+    status = page.locator("#task-status")
+    expect(status).to_contain_text(" ".join(map(str, range(1, COUNTED + 1))), timeout=PATIENCE_MS)
+    expect(page.locator("#task-live")).to_have_count(0)
+    assert faults == []
+    context.close()
+
+
+def test_an_answer_is_cancelled_while_it_is_written_and_what_there_was_stays(shop: BrowserContext) -> None:
+    page = shop.new_page()
+    ask(page, "contá otra vez")
+    expect(page.locator("#task-live [data-text]")).to_contain_text(" 5 ", timeout=PATIENCE_MS)
+    page.locator("#task-stop").press("Enter")
+    expect(page.locator("#task-status")).to_contain_text("Alguien la canceló.", timeout=PATIENCE_MS)
+    expect(page.locator("#task-live")).to_contain_text("Hasta acá había llegado")
+    expect(page.locator("#task-retry")).to_be_focused()
+    assert 5 <= len(counted(page)) < COUNTED
+    page.close()
+
+
+def test_a_stop_says_why_the_answer_waits_and_it_goes_on_afterwards(shop: BrowserContext, server: Server) -> None:
+    page = shop.new_page()
+    ask(page, "contá despacio")
+    expect(page.locator("#task-live [data-text]")).to_contain_text(" 5 ", timeout=PATIENCE_MS)
+    headers = server.login()
+    assert server.call("POST", "/api/admin/emergency/freeze", {"reason": "prueba"}, headers).status < 300
+    expect(page.locator("#task-live [data-note]")).to_contain_text("parada", ignore_case=True, timeout=PATIENCE_MS)
+    assert server.call("POST", "/api/admin/emergency/unfreeze", {"reason": "listo"}, headers).status < 300
+    expect(page.locator("#task-status")).to_contain_text(" 99 100", timeout=PATIENCE_MS)
+    page.close()
+
+
 def test_the_list_and_the_workers_tell_of_it_on_a_phone_too(
     shop: BrowserContext, browser: Browser, server: Server
 ) -> None:
@@ -90,7 +158,7 @@ def test_the_list_and_the_workers_tell_of_it_on_a_phone_too(
     go(page, "/console/tasks")
     page.select_option("#list-state", "cancelled")
     page.wait_for_url("**/console/tasks?state=cancelled", wait_until="commit")
-    expect(page.locator("#list tbody tr")).to_have_count(1)
+    expect(page.locator("#list tbody tr")).to_have_count(2)
     expect(page.locator("#list tbody")).to_contain_text("¿Cuándo? nunca")
     page.click("#list tbody a")
     page.wait_for_url(re.compile(r"/console/tasks/[0-9a-f-]{36}$"), wait_until="commit")

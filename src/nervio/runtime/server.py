@@ -15,14 +15,17 @@ import uvicorn
 
 from nervio.db.context import Ctx
 from nervio.modules.catalog import api as catalog
+from nervio.modules.fleet import api as fleet
 from nervio.modules.identity.contracts import Principal, PrincipalKind, Role
 from nervio.runtime.demo_shop import DemoShop
 from nervio.runtime.http import simulation
 from nervio.runtime.http.application import Application, Face, make_application, warm_up
-from nervio.runtime.http.authentication import Authenticate
+from nervio.runtime.http.authentication import SOCKET_IO, Authenticate
 from nervio.runtime.http.halts import STOPPED_PAGE, RefuseWhileHalted
 from nervio.runtime.http.health import Liveness, health_router
 from nervio.runtime.http.metrics import HttpMetrics
+from nervio.runtime.http.routes import PlainMount
+from nervio.runtime.lines import PING_SECONDS, TIME_OUT_SECONDS, LineProtocol, socket_io_of
 from nervio.runtime.manifests import served
 from nervio.runtime.operations import operator_route
 from nervio.runtime.roles import check_roles
@@ -55,6 +58,8 @@ class HttpFace:
         routers = [health_router(lambda: app.database, self.liveness, app.services)]
         if settings.environment != "production":
             routers.append(simulation.router)
+        self._socket_io = socket_io_of(manifests, settings)
+        live = [] if self._socket_io is None else [PlainMount(SOCKET_IO.rstrip("/"), self._socket_io)]
         self.application: Application = make_application(
             Face(
                 version=app.version,
@@ -62,13 +67,14 @@ class HttpFace:
                 manifests=manifests,
                 metrics=HttpMetrics(app.registry),
                 routers=routers,
-                routes=[operator_route(app, lambda: self.operator_token)],
+                routes=[operator_route(app, lambda: self.operator_token), *live],
                 inner=[
                     lambda inner: Authenticate(
                         inner,
                         lambda: app.authenticator,
                         dashboard_key=None if key is None else key.get_secret_value(),
                         dashboard_principal=self._dashboard_principal,
+                        origins=settings.server.cors_origins,
                     ),
                     lambda inner: RefuseWhileHalted(
                         inner, lambda: app.halt_watch, has_stopped_page=STOPPED_PAGE in pages
@@ -76,6 +82,12 @@ class HttpFace:
                 ],
             )
         )
+
+    async def close(self) -> None:
+        """Ends what would outlive its requests; call it while the program still runs."""
+        await self.demo_shop.close()
+        if self._socket_io is not None:
+            await self._socket_io.close()
 
     def open(self) -> None:
         """Hands the started program to the routes; call it inside `app.started`."""
@@ -93,6 +105,7 @@ class HttpFace:
         state.locks = self.app.locks
         state.liveness = self.liveness
         state.drafts, state.openings = self.app.drafts, self.app.openings
+        state.live_lines = fleet.Lines(self.app.settings.fleet.live_lines_per_person)
         state.demo_shops = self.demo_shop
 
     async def _dashboard_principal(self) -> Principal | None:
@@ -155,6 +168,12 @@ async def _serve_http(
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         timeout_keep_alive=75,
+        ws=LineProtocol,
+        ws_max_size=app.settings.fleet.live_message_bytes,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=TIME_OUT_SECONDS,
+        # Parts are small, and a small message may unpack to a huge one.
+        ws_per_message_deflate=False,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="nervio-http")
@@ -172,7 +191,7 @@ async def _serve_http(
     log.info("stopping")
     server.should_exit = True
     ending.cancel()
-    await face.demo_shop.close()
+    await face.close()
     await serving
 
 

@@ -42,9 +42,14 @@ def decode(decoder: msgspec.json.Decoder[T], raw: bytes, choices: Mapping[str, s
         raise invalid("malformed_json", f"The body must be one JSON object in UTF-8: {error}.", field="body") from None
     # JSON writes the NUL character in this one way only; PostgreSQL cannot store it.
     if b"\\u0000" in raw:
-        for path in _paths_of_nul(msgspec.to_builtins(body), ""):
-            raise invalid("nul_character", f"{path} must not contain the NUL character.", field=path)
+        refuse_nul(msgspec.to_builtins(body))
     return body
+
+
+def refuse_nul(value: Any) -> None:
+    """Raises `invalid` where a text in decoded JSON, a name of a field too, holds the NUL character."""
+    for path in _paths_of_nul(value, ""):
+        raise invalid("nul_character", f"{path} must not contain the NUL character.", field=path)
 
 
 def instant_of(text: str | None, field: str) -> Instant | None:
@@ -114,6 +119,8 @@ def _paths_of_nul(value: Any, path: str) -> Iterator[str]:
         yield path
     elif isinstance(value, dict):
         for name, part in value.items():
+            if "\x00" in str(name):
+                yield path or "body"
             yield from _paths_of_nul(part, f"{path}.{name}" if path else str(name))
     elif isinstance(value, list):
         for n, part in enumerate(value):

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from nervio.db.context import Ctx
 from nervio.ports.bus import Event
+from nervio.ports.lines import OpenLine
 from nervio.ports.probes import About, Question, Reading
 
 
@@ -72,7 +73,7 @@ class Probe:
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What a module brings: routes, periodic work, reactions to events, figures for the rules of safety, permissions with
-    the roles that hold them, its settings group."""
+    the roles that hold them, its settings group, and what answers Socket.IO (one module does)."""
 
     name: str
     routers: tuple[APIRouter, ...] = ()
@@ -82,3 +83,4 @@ class Manifest:
     probes: tuple[Probe, ...] = ()
     permissions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     settings: type[BaseModel] | None = None
+    open_line: OpenLine | None = None

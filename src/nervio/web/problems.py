@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -84,3 +84,38 @@ def refusals(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
         STATUS[kind]: {"model": Problem, "description": TITLES[kind], "content": {MEDIA_TYPE: {}}}
         for kind in (*every, *kinds)
     }
+
+
+def invalid_request(faults: Sequence[Mapping[str, Any]]) -> NervioError:
+    """What pydantic found wrong, every fault with its field."""
+    told = [{"field": _field(fault["loc"]), "message": _message(fault)} for fault in faults]
+    first = told[0] if told else {"field": "body", "message": "is not valid"}
+    more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+    return NervioError(
+        Kind.INVALID,
+        "invalid_request",
+        f"{first['field']}: {first['message']}{more}",
+        field=first["field"],
+        errors=told,
+    )
+
+
+def _field(location: Sequence[str | int]) -> str:
+    """`("body", "lines", 0, "sku")` → `lines[0].sku`."""
+    parts = list(location)
+    if parts and parts[0] in {"body", "query", "path", "header", "cookie"} and len(parts) > 1:
+        parts = parts[1:]
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "body"
+
+
+def _message(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "missing":
+        return "is required; add it"
+    if fault["type"] == "extra_forbidden":
+        return "is not known here; leave it out"
+    if fault["type"] == "json_invalid":
+        return f"is not valid JSON ({fault.get('ctx', {}).get('error', 'cannot be parsed')})"
+    return str(fault["msg"]).removeprefix("Value error, ")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Header, Query
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from nervio.db.context import Ctx
 from nervio.kernel.errors import Kind, NervioError, invalid
@@ -13,9 +14,25 @@ from nervio.kernel.errors import Kind, NervioError, invalid
 LONGEST_KEY = 200
 
 
+Recall = Callable[[], Awaitable[Ctx | None]]
+"""Asks again who somebody is whose request goes on and on: the context with the rights of this moment, None or `unauthenticated`
+once the session has ended."""
+
+
+def recall_of(connection: HTTPConnection) -> Recall:
+    """What the authentication middleware left for requests that stay open."""
+    recall: Recall = connection.state.recall
+    return recall
+
+
 def context_of(request: Request) -> Ctx:
     """The caller's context, which the authentication middleware put there. Raises `unauthenticated` without one."""
-    context = getattr(request.state, "ctx", None)
+    return caller_of(request)
+
+
+def caller_of(connection: HTTPConnection) -> Ctx:
+    """The same, of a line that stays open. Raises `unauthenticated`."""
+    context = getattr(connection.state, "ctx", None)
     if not isinstance(context, Ctx):
         raise NervioError(
             Kind.UNAUTHENTICATED,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,9 +12,10 @@ from nervio.modules.fleet import api as fleet
 from nervio.modules.fleet.api import Drafts
 from nervio.modules.fleet.contracts import AnswerPart, SubmitTask
 from nervio.modules.fleet.usecases.drafts import LONGEST_DRAFT
+from nervio.modules.fleet.usecases.following import LONGEST_PART
 from nervio.ports.workers import Chunk, Ending
 from tests.builders import Store
-from tests.modules.fleet.handing import Hands, a_dispatcher, a_profile, a_report, report
+from tests.modules.fleet.handing import Hands, Line, a_dispatcher, a_profile, a_report, report
 
 CHAT = SubmitTask("chat", "{}", cache=False)
 KEY = ("tenant", "task")
@@ -119,3 +121,53 @@ async def test_nobody_follows_another_tenants_answer(store: Store) -> None:
         with pytest.raises(NervioError) as refused:
             await next_part(fleet.follow_answer(store.ctx, Drafts(), task_id))
         assert refused.value.code == "task_not_found"
+
+
+async def test_a_reader_far_behind_gets_parts_of_a_bounded_size(store: Store) -> None:
+    queued = await fleet.submit_task(store.ctx, CHAT)
+    drafts = Drafts()
+    whole = "".join(chr(97 + n % 26) for n in range(100_000))
+    drafts.add(Chunk(store.ctx.tenant_id, queued.id, 1, 0, whole))
+    parts = fleet.follow_answer(store.ctx, drafts, queued.id)
+    heard = [await next_part(parts) for _ in range(7)]
+    assert "".join(part.text for part in heard) == whole
+    assert [part.start for part in heard] == [n * LONGEST_PART for n in range(7)]
+
+
+async def test_parts_that_are_made_here_come_without_asking_the_store_for_each(store: Store) -> None:
+    queued = await fleet.submit_task(store.ctx, CHAT)
+    line, drafts = Line(store.ctx.database), Drafts()
+    ctx = replace(store.ctx, database=line)
+
+    def say(n: int, text: str) -> None:
+        drafts.add(Chunk(store.ctx.tenant_id, queued.id, 1, n, text))
+
+    say(0, "uno ")
+    parts = fleet.follow_answer(ctx, drafts, queued.id)
+    assert (await next_part(parts)).text == "uno "
+    line.is_cut = True
+    say(1, "dos ")
+    assert (await next_part(parts)).text == "dos "
+    line.is_cut = False
+    drafts.end((store.ctx.tenant_id, queued.id))
+    await fleet.cancel_task(store.ctx, queued.id)
+    async with asyncio.timeout(5):
+        assert [part async for part in parts if part is not None] == [], "it is noticed that it has ended"
+
+
+async def test_of_an_attempt_that_another_process_took_over_the_newer_part_is_told(store: Store) -> None:
+    queued = await fleet.submit_task(store.ctx, CHAT)
+    hands, here = Hands(), Drafts()
+    here.add(Chunk(store.ctx.tenant_id, queued.id, 1, 0, "what this process had of it"))
+    async with a_dispatcher(store, hands, drafts=Drafts()) as dispatcher:
+        dispatcher.joined(hands, a_profile())
+        await dispatcher.run_once()
+        (first,) = hands.take()
+        await report(dispatcher, a_report(first, Ending.HANDED_BACK))
+        await dispatcher.run_once()
+        (one,) = hands.take()
+        dispatcher.chunk("w1", Chunk(one.tenant_id, one.task_id, one.token, 0, "newer"))
+        store.clock.advance(0.6)
+        await dispatcher.run_once()
+        part = await next_part(fleet.follow_answer(store.ctx, here, queued.id))
+        assert (part.token, part.text) == (2, "newer")

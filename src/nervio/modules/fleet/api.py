@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from nervio.db.context import Ctx
@@ -44,6 +44,7 @@ from nervio.modules.fleet.usecases.dispatching import Dispatcher, FindBlocking
 from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.modules.fleet.usecases.following import follow
 from nervio.modules.fleet.usecases.limits import CHANGE_LIMITS, read_state
+from nervio.modules.fleet.usecases.lines import Lines
 from nervio.modules.fleet.usecases.openings import Openings
 from nervio.modules.fleet.usecases.requests import RequestWindows, count_request
 from nervio.modules.fleet.usecases.submitting import CANCEL, RETRY, TaskMoved, TaskNamed, queue_tasks
@@ -183,7 +184,7 @@ async def wait_for_task(
 
 async def follow_answer(
     ctx: Ctx, drafts: Drafts, task_id: str, after: tuple[int, int] | None = None
-) -> AsyncIterator[AnswerPart | None]:
+) -> AsyncGenerator[AnswerPart | None]:
     """Parts of an answer as they come, until the task has ended; None now and then while nothing comes. `after`: (token,
     characters) that were seen before a line was cut. Raises `not_found`."""
     await get_task(ctx, task_id)
@@ -321,6 +322,7 @@ __all__ = [
     "Dispatcher",
     "Drafts",
     "FindBlocking",
+    "Lines",
     "Openings",
     "RequestWindows",
     "cancel_task",

@@ -26,6 +26,12 @@ IN_FLIGHT = Gauge("nervio_fleet_in_flight", "Tasks that workers of this process 
 LEASES_RUN_OUT = Counter(
     "nervio_fleet_worker_leases_run_out_total", "Workers that were given up because they were silent."
 )
+LINES = Gauge("nervio_fleet_live_lines", "Live lines (WebSocket, Socket.IO) that are open to this process.")
+LINES_CUT = Counter(
+    "nervio_fleet_live_lines_cut_total",
+    "Live lines that this process ended itself, by the code of the reason.",
+    ["code"],
+)
 TOKENS = Counter("nervio_fleet_tokens_total", "Tokens that attempts used.", ["kind", "direction"])
 COST = Counter(
     "nervio_fleet_cost_micros_total", "What attempts cost, in millionths of the currency's unit.", ["kind", "currency"]

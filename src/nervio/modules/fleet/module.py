@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from nervio.modules.fleet.api import LIMIT, READ, SUBMIT_TASKS
-from nervio.modules.fleet.routes import figures, limits, stream, tasks
+from nervio.modules.fleet.routes import figures, limits, live, stream, tasks
+from nervio.modules.fleet.routes.line import open_line
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.web.manifest import Manifest
 
 MANIFEST = Manifest(
     name="fleet",
-    routers=(tasks.router, stream.router, figures.router, limits.router),
+    routers=(tasks.router, stream.router, live.router, figures.router, limits.router),
     settings=FleetSettings,
+    open_line=open_line,
     permissions={
         READ: frozenset({"superadmin", "admin", "negocio", "ml_service"}),
         LIMIT: frozenset({"superadmin", "admin"}),

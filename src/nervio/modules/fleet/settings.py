@@ -46,3 +46,21 @@ class FleetSettings(BaseModel):
         le=31_536_000,
         description="How long the answer to a task is given to equal ones of the tenant; 0: only to those that wait for it.",
     )
+    live_lines_per_person: int = Field(
+        20, ge=1, le=10_000, description="Live lines (WebSocket, Socket.IO) that one person or key may have open here."
+    )
+    live_follows_per_line: int = Field(
+        50, ge=1, le=10_000, description="Answers that one live line may follow at once."
+    )
+    live_message_bytes: int = Field(
+        1_048_576,
+        ge=4096,
+        le=16_777_216,
+        description="Largest message of a live line. A larger result is named in it and fetched by GET /api/tasks/{id}.",
+    )
+    live_stalled_seconds: float = Field(
+        30.0,
+        ge=1,
+        le=600,
+        description="A live line whose reader takes nothing for so long is closed; it may come again.",
+    )

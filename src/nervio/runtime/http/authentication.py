@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nervio.db.context import Ctx
 from nervio.kernel.errors import Kind, NervioError
 from nervio.modules.identity.api import SESSION_COOKIE, Authenticator
 from nervio.modules.identity.contracts import Principal
 from nervio.runtime.http.problems import respond_error
 
+SOCKET_IO = "/socket.io/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # Asked by machines and balancers all the time, and the same for everybody.
@@ -45,7 +48,9 @@ class Authenticate:
         *,
         dashboard_key: str | None = None,
         dashboard_principal: Callable[[], Awaitable[Principal | None]] | None = None,
+        origins: Collection[str] = (),
     ) -> None:
+        self._origins = frozenset(origins)
         self._app, self._authenticator = app, authenticator
         self._dashboard_key = None if dashboard_key is None else dashboard_key.encode()
         self._dashboard_principal = dashboard_principal
@@ -64,7 +69,23 @@ class Authenticate:
             state = scope.setdefault("state", {})
             state["principal"] = principal
             state["ctx"] = self._authenticator().context(principal)
+        if is_live(scope):
+            if not self._is_known_origin(scope):
+                await respond_error(scope, _cross_site("This address"))(scope, receive, send)
+                return
+            scope.setdefault("state", {})["recall"] = partial(self._recall, scope)
         await self._app(scope, receive, send)
+
+    async def _recall(self, scope: Scope) -> Ctx | None:
+        """Who made a request that is still open, as of now."""
+        principal = await self._who(scope)
+        return None if principal is None else self._authenticator().context(principal)
+
+    def _is_known_origin(self, scope: Scope) -> bool:
+        """Whether a line may be opened from the page that does: no browser asks the server first, as it does for other calls
+        (cross-site WebSocket hijacking). What is no browser sends no Origin."""
+        origins: set[str] = {value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"}
+        return (len(origins) == 1 and is_own_origin(scope)) or origins.issubset(self._origins)
 
     async def _who(self, scope: Scope) -> Principal | None:
         authorization = api_key = cookies = None
@@ -84,11 +105,7 @@ class Authenticate:
             # A browser sends the cookie by itself, also for a form on another site. A stranger's request is not refused
             # but made nobody's, so that a public route still answers it.
             if session is not None and scope.get("method") not in SAFE_METHODS and not is_own_origin(scope):
-                raise NervioError(
-                    Kind.FORBIDDEN,
-                    "cross_site",
-                    "This session may be used from Nervio's own pages only; open them and try again.",
-                )
+                raise _cross_site("This session")
         if authorization is None and api_key is None and session is None:
             return None
         return await self._authenticator().authenticate(
@@ -97,6 +114,18 @@ class Authenticate:
 
     def _is_dashboard(self, api_key: str) -> bool:
         return self._dashboard_key is not None and hmac.compare_digest(api_key.encode("latin-1"), self._dashboard_key)
+
+
+def _cross_site(what: str) -> NervioError:
+    return NervioError(
+        Kind.FORBIDDEN, "cross_site", f"{what} may be used from Nervio's own pages only; open them and try again."
+    )
+
+
+def is_live(scope: Scope) -> bool:
+    """Whether a request opens, or is a part of, a line that stays open."""
+    path: str = scope["path"]
+    return scope["type"] == "websocket" or path.startswith(SOCKET_IO)
 
 
 def is_anonymous(path: str) -> bool:

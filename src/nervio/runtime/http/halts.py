@@ -40,7 +40,7 @@ class RefuseWhileHalted:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on unless it has to wait."""
-        if scope["type"] != "http" or is_reachable(scope["path"]):
+        if scope["type"] not in {"http", "websocket"} or is_reachable(scope["path"]):
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
@@ -50,7 +50,7 @@ class RefuseWhileHalted:
             await self._app(scope, receive, send)
             return
         state["halted"] = True
-        if self._has_stopped_page and wants_page(scope):
+        if self._has_stopped_page and scope["type"] == "http" and wants_page(scope):
             await self._app({**scope, "path": STOPPED_PAGE, "raw_path": STOPPED_PAGE.encode()}, receive, send)
             return
         await respond_error(scope, halt.as_error(state.get("request_id")))(scope, receive, send)

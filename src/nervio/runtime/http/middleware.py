@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _ESCAPE_REACH = 16  # bytes of a chunk kept, so that an escape cut in two is still seen
+_BROKEN = 1011  # why a WebSocket was closed: a fault of ours
+_SWITCHED = 101  # the status of a WebSocket that was opened
+_WAITING = frozenset({"/socket.io"})  # polls, which are held until there is something to tell: no measure of speed
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 CONTENT_SECURITY_POLICY = (
@@ -49,13 +53,13 @@ class Observe:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on and reports how it went."""
+        if scope["type"] == "websocket":
+            await self._watch_line(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id()
-        scope.setdefault("state", {})["request_id"] = request_id
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        request_id = self._name(scope)
         started = time.perf_counter()
         status, complete = 0, False
 
@@ -85,11 +89,52 @@ class Observe:
             self._report(scope, status or 499, time.perf_counter() - started, request_id)
             structlog.contextvars.clear_contextvars()
 
+    async def _watch_line(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The same for a WebSocket, which is reported when it ends. One that was opened goes into no figure of requests: it lasts
+        as long as somebody looks."""
+        request_id = self._name(scope)
+        started = time.perf_counter()
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] in {"websocket.accept", "websocket.http.response.start"}:
+                status = message.get("status", _SWITCHED)
+                headers = message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                present = {name for name, _ in headers}
+                headers.extend(pair for pair in self._headers if pair[0] not in present)
+            elif message["type"] == "websocket.close" and status == 0:
+                status = 403  # what the server answers where an application closes what it did not accept
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except Exception:
+            log.exception("line_failed", extra={"path": scope["path"]})
+            if status == 0:
+                await respond_unexpected(scope)(scope, receive, send_marked)
+            elif status == _SWITCHED:
+                with contextlib.suppress(OSError, RuntimeError):  # closed already
+                    await send({"type": "websocket.close", "code": _BROKEN, "reason": "Something broke on our side."})
+        finally:
+            self._report(scope, status or 499, time.perf_counter() - started, request_id)
+            structlog.contextvars.clear_contextvars()
+
+    def _name(self, scope: Scope) -> str:
+        """Gives the request its id, the caller's own if that is one."""
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        return request_id
+
     def _report(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        asked = scope.get("method", "GET")
+        method = asked if asked in _METHODS else "OTHER"
         route = route_of(scope)
         state = scope["state"]
-        self._metrics.observe(method, route, status, seconds, halted=bool(state.get("halted")))
+        if status != _SWITCHED and not (status < 400 and route in _WAITING):
+            self._metrics.observe(method, route, status, seconds, halted=bool(state.get("halted")))
         if not access_log.isEnabledFor(logging.INFO):
             return
         ctx = state.get("ctx")
@@ -115,11 +160,15 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on what may pass; a body is checked while it is read."""
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
             await respond_error(scope, _no_nul("address"))(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            # The server bounds messages, and whoever reads them looks for NUL.
+            await self._app(scope, receive, send)
             return
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if announced.isdigit() and int(announced) > self._max:

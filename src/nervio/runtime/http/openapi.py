@@ -29,6 +29,10 @@ another time, `NERVIO_RETENTION__ANSWERS_DAYS`); what was sent longer ago, look 
 `unauthenticated` (401), `forbidden` (403), `not_found` (404), `conflict` (409), `too_many` (429, wait for `Retry-After`), \
 `halted` (503, somebody pressed stop; `reason` says why), `unavailable` (503, try again). `code` is stable, `field` and \
 `errors` name what is wrong. Titles are Spanish where `Accept-Language` asks for it.
+
+**Live**: `ws://…/api/tasks/live` is a WebSocket over which tasks are submitted, followed and cancelled, many over one line, with the \
+same credentials; `/socket.io/` is the same over Socket.IO (`ai-query`, `ai-follow`, `ai-cancel`; `ai-response-chunk`, \
+`ai-response-end`, `ai-response-error`). `proto/live.asyncapi.yaml` describes the messages.
 """
 
 _EXAMPLES: Mapping[int, dict[str, Any]] = {

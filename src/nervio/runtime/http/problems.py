@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from nervio.kernel.errors import Kind, NervioError
-from nervio.web.problems import MEDIA_TYPE, STATUS, TITLES, TYPE_PREFIX
+from nervio.web.problems import MEDIA_TYPE, STATUS, TITLES, TYPE_PREFIX, invalid_request
 
 RETRY_SECONDS: Mapping[Kind, int] = {Kind.TOO_MANY: 1, Kind.HALTED: 5, Kind.UNAVAILABLE: 2}
 """How long a client is told to wait where the error itself does not say."""
@@ -140,17 +140,7 @@ async def handle_http_error(request: Request, error: Exception) -> Response:
 async def handle_validation(request: Request, error: Exception) -> Response:
     """FastAPI's handler for requests that do not fit their schema: every fault with its field."""
     assert isinstance(error, RequestValidationError)
-    faults = [{"field": _field(fault["loc"]), "message": _message(fault)} for fault in error.errors()]
-    first = faults[0] if faults else {"field": "body", "message": "is not valid"}
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    members = {
-        "kind": "invalid",
-        "code": "invalid_request",
-        "detail": f"{first['field']}: {first['message']}{more}",
-        "field": first["field"],
-        "errors": faults,
-    }
-    return respond(request.scope, STATUS[Kind.INVALID], members)
+    return respond_error(request.scope, invalid_request(error.errors()))
 
 
 def prefers_spanish(scope: Scope) -> bool:
@@ -167,27 +157,6 @@ def prefers_spanish(scope: Scope) -> bool:
         if language in {"es", "en"} and quality > best:
             best, chosen = quality, language
     return chosen == "es"
-
-
-def _field(location: Sequence[str | int]) -> str:
-    """`("body", "lines", 0, "sku")` → `lines[0].sku`."""
-    parts = list(location)
-    if parts and parts[0] in {"body", "query", "path", "header", "cookie"} and len(parts) > 1:
-        parts = parts[1:]
-    text = ""
-    for part in parts:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text or "body"
-
-
-def _message(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "missing":
-        return "is required; add it"
-    if fault["type"] == "extra_forbidden":
-        return "is not known here; leave it out"
-    if fault["type"] == "json_invalid":
-        return f"is not valid JSON ({fault.get('ctx', {}).get('error', 'cannot be parsed')})"
-    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,8 @@ async def follow_task(
         Header(max_length=60, description="The id of the last event that came; the stream goes on behind it."),
     ] = None,
 ) -> Response:
-    """Parts of the answer as its worker makes them. A reader that was cut off goes on where it was by `Last-Event-ID`."""
+    """Parts of the answer as its worker makes them. A reader that was cut off goes on where it was by `Last-Event-ID`. Many answers
+    over one line, and tasks submitted over it: the WebSocket `/api/tasks/live`."""
     await api.get_task(ctx, task_id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     events = answer_events(ctx, request.app.state.drafts, task_id, place_of(last_event_id))

@@ -1,4 +1,4 @@
-"""A question to AI: queued like any other task, answered on the page of the task."""
+"""A question to AI: queued like any other task, answered on the page of the task, where it is seen being written."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from nervio.modules.fleet.contracts import Priority, SubmitTask, WorkerStatus
 ASK = "/console/ask"
 KIND = "chat"
 LONGEST_QUESTION = 100_000
-QUICK_SECONDS = 0.8
-"""How long an answer that comes at once is waited for, so that the page of the task has it from the beginning."""
+QUICK_SECONDS = 0.25
+"""How long an answer that comes at once is waited for, so that the page of the task has it from the beginning. One that takes
+longer is written there as it comes."""
 FIELDS = ("question", "model", "priority")
 
 router = page_router()

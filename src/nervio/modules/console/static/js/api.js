@@ -48,8 +48,8 @@ export async function call(method, path, body, headers = {}, timeout = 10_000) {
   return answer;
 }
 
-// The texts of all refusals are many and seldom wanted, so they come when there is one to explain.
-async function wordsOf(code) {
+/** What the code of a refusal means, in the language of the page; the texts of all of them come when there is one to explain. */
+export async function wordsOf(code) {
   const texts = await import(`../refusals/${document.documentElement.lang}.js`).catch(() => null);
   return texts?.default[code];
 }

@@ -1,0 +1,1 @@
+"""Wires of live lines that a vendor's library speaks."""
