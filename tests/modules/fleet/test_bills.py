@@ -123,7 +123,7 @@ async def test_a_bill_is_the_same_over_http_in_all_its_forms(store: Store) -> No
     ]
     assert paper.headers["content-type"] == "application/pdf"
     (page,) = read_pages(paper.content)
-    for words in ("Almacén Ñandú", "Trabajo de IA: uso y costo", "Mes 2026-03 (días de UTC)", "Pregunta", "USD 1,235", "sin precio", "USD 1,24",
+    for words in ("Almacén Ñandú", "Trabajo de IA: uso y costo", "Mes 2026-03 (días de UTC)", "Pregunta", "USD 1,235", "sin precio", "Total USD", "1,24",
                   "CLP 3", "1 / 1"):  # fmt: skip
         assert words in page, words
 
@@ -131,7 +131,7 @@ async def test_a_bill_is_the_same_over_http_in_all_its_forms(store: Store) -> No
 def test_a_long_bill_of_an_odd_shop_goes_on_over_pages_in_both_languages() -> None:
     costs = [Spend(f"kind-{n:03d}", "USD", n, 10**6 * n, 7, 10**11 + n) for n in range(120)]
     name = "Almacén “El Ñandú” (y Cía.) \\ 東京 ﬁn\x07 " + "largo " * 60
-    for language, head, total in (("es", "Tarea", "USD 13.500.000,01"), ("en", "Task", "USD 13,500,000.01")):
+    for language, head, total in (("es", "Tarea", "13.500.000,01"), ("en", "Task", "13,500,000.01")):
         bill = make_bill(name, "2026-03", NOON, [], costs, 1250)
         pages = read_pages(bill_pdf(bill, language))
         assert len(pages) > 2

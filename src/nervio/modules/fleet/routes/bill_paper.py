@@ -151,7 +151,7 @@ def _totals(paper: Paper, bill: Bill, language: str) -> None:
         [
             f"{words['amount']} {total.currency}",
             _grouped(format_micros(total.charged_micros, total.currency), language),
-            f"{total.currency} {_grouped(format_amount(total.amount_minor, total.currency), language)}",
+            _grouped(format_amount(total.amount_minor, total.currency), language),
         ]
         for total in bill.totals
     ]
