@@ -1,4 +1,4 @@
-"""A quota that several processes race for is never exceeded, and one that is killed leaves no hole in it."""
+"""A quota that several processes race for is never exceeded, one that is killed leaves no hole in it, and no cost is lost."""
 
 import asyncio
 import contextlib
@@ -7,13 +7,16 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nervio.modules.fleet import api as fleet
-from nervio.modules.fleet.contracts import Limits
-from tests.builders import Store, a_postgres_store
+from nervio.modules.fleet.contracts import Limits, SubmitTask
+from tests.builders import Store, a_postgres_store, open_postgres
+from tests.modules.fleet.handing import Hands, a_dispatcher, a_profile, a_report
+from tests.modules.fleet.spending import a_usage, check_sums
 
 pytestmark = pytest.mark.services("postgres")
 
@@ -87,3 +90,56 @@ async def test_a_process_that_is_killed_in_the_race_takes_no_room_that_it_did_no
             processes[0].kill()
             assert (await told(processes[1]))["tasks_per_day_reached"] > 0
         assert await counted(store) == (400, 400)
+
+
+async def test_two_masters_that_claim_at_once_start_no_more_than_may_run(postgres_url: str) -> None:
+    """Each on connections of its own and with tasks of a kind of its own: all that they share is the row of the limits."""
+    async with a_postgres_store(postgres_url) as store, open_postgres(store.address, store.clock) as second:
+        await fleet.change_limits(store.ctx, Limits(most_running=5))
+        for n in range(60):
+            await fleet.submit_task(store.ctx, SubmitTask(KINDS[n % 2], "{}"))
+        twin = replace(store, database=second, ctx=replace(store.ctx, database=second))
+        hands = {"a": Hands("a"), "b": Hands("b")}
+        async with a_dispatcher(store, hands["a"]) as one, a_dispatcher(twin, hands["b"]) as other:
+            masters = {"a": one, "b": other}
+            for (name, master), kind in zip(masters.items(), KINDS, strict=True):
+                master.joined(hands[name], a_profile(name, kinds=(kind,), slots=20, credit=20))
+            done, shares = 0, Counter[str]()
+            while done < 60:
+                await asyncio.gather(*(master.run_once() for master in masters.values()))
+                given = {name: hands[name].take(name) for name in masters}
+                running = sum(len(tasks) for tasks in given.values())
+                assert 0 < running <= 5
+                assert running == (await fleet.get_limits(store.ctx)).running
+                shares.update({name: len(tasks) for name, tasks in given.items()})
+                done += running
+                for name, master in masters.items():
+                    await master.report(name, [a_report(task) for task in given[name]])
+        assert shares.total() == 60
+
+
+async def test_two_masters_that_take_results_at_once_lose_no_millionth(postgres_url: str) -> None:
+    async with a_postgres_store(postgres_url) as store, open_postgres(store.address, store.clock) as second:
+        twin = replace(store, database=second, ctx=replace(store.ctx, database=second))
+        for _ in range(120):
+            await fleet.submit_task(store.ctx, SubmitTask("chat", "{}"))
+        hands = {"a": Hands("a"), "b": Hands("b")}
+        async with a_dispatcher(store, hands["a"]) as one, a_dispatcher(twin, hands["b"]) as other:
+            masters = {"a": one, "b": other}
+            for name, master in masters.items():
+                master.joined(hands[name], a_profile(name, slots=4, credit=4))
+            paid, shares = Counter[str](), Counter[str]()
+            while shares.total() < 120:
+                await asyncio.gather(*(master.run_once() for master in masters.values()))
+                reports = []
+                for name, master in masters.items():
+                    for task in hands[name].take(name):
+                        shares[name] += 1
+                        currency = ("USD", "ARS")[shares.total() % 2]
+                        paid[currency] += 3_333 * shares.total()
+                        usage = a_usage(3_333 * shares.total(), currency)
+                        reports.append(master.report(name, [a_report(task, usage=usage)]))
+                await asyncio.gather(*reports)
+                await check_sums(store)
+        assert all(shares.values()) and len(shares) == 2
+        assert {key[2]: micros for key, micros in (await check_sums(store)).items()} == paid

@@ -118,9 +118,9 @@ async def test_the_same_change_under_one_key_is_made_once(store: Store) -> None:
         (Limits(tasks_per_day=-1), "tasks_per_day"),
         (Limits(tokens_per_month=LARGEST_LIMIT + 1), "tokens_per_month"),
         (Limits(most_running=10**7), "most_running"),
-        (Limits(money=(MoneyLimit("usd", 1),)), "money.0.currency"),
-        (Limits(money=(MoneyLimit("USD", -1),)), "money.0.per_day_micros"),
-        (Limits(money=(MoneyLimit("USD", 1), MoneyLimit("USD", None, 1))), "money.1.currency"),
+        (Limits(money=(MoneyLimit("usd", 1),)), "money[0].currency"),
+        (Limits(money=(MoneyLimit("USD", -1),)), "money[0].per_day_micros"),
+        (Limits(money=(MoneyLimit("USD", 1), MoneyLimit("USD", None, 1))), "money[1].currency"),
         (Limits(money=tuple(MoneyLimit("USD") for _ in range(21))), "money"),
     ],
 )

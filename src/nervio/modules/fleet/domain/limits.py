@@ -110,16 +110,16 @@ def check_limits(limits: Limits) -> Limits:
         raise invalid("out_of_range", f"money must have at most {MOST_CURRENCIES} entries.", field="money")
     seen: set[str] = set()
     for n, one in enumerate(limits.money):
-        check_currency(one.currency, f"money.{n}.currency")
+        check_currency(one.currency, f"money[{n}].currency")
         if one.currency in seen:
             raise invalid(
                 "currency_twice",
                 f"money names {one.currency} twice; put both limits into one entry.",
-                field=f"money.{n}.currency",
+                field=f"money[{n}].currency",
             )
         seen.add(one.currency)
-        _check(one.per_day_micros, f"money.{n}.per_day_micros", LARGEST_LIMIT)
-        _check(one.per_month_micros, f"money.{n}.per_month_micros", LARGEST_LIMIT)
+        _check(one.per_day_micros, f"money[{n}].per_day_micros", LARGEST_LIMIT)
+        _check(one.per_month_micros, f"money[{n}].per_month_micros", LARGEST_LIMIT)
     money = [one for one in limits.money if (one.per_day_micros, one.per_month_micros) != (None, None)]
     ordered = tuple(sorted(money, key=lambda one: one.currency))
     return replace(limits, money=ordered)
