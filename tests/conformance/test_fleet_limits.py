@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from nervio.kernel.time import DAY
 from nervio.modules.fleet import api as fleet
 from nervio.modules.fleet.contracts import Limits, SubmitTask
-from tests.builders import Store, a_postgres_store, open_postgres
+from tests.builders import NOON, SetClock, Store, a_postgres_store, open_postgres
 from tests.modules.fleet.handing import Hands, a_dispatcher, a_profile, a_report
 from tests.modules.fleet.spending import a_usage, check_sums
 
@@ -119,8 +120,10 @@ async def test_two_masters_that_claim_at_once_start_no_more_than_may_run(postgre
 
 
 async def test_two_masters_that_take_results_at_once_lose_no_millionth(postgres_url: str) -> None:
-    async with a_postgres_store(postgres_url) as store, open_postgres(store.address, store.clock) as second:
-        twin = replace(store, database=second, ctx=replace(store.ctx, database=second))
+    """The clock of one is past midnight already: they share no sum of a day, and the meter alone keeps them apart."""
+    tomorrow = SetClock(NOON + DAY // 2)
+    async with a_postgres_store(postgres_url) as store, open_postgres(store.address, tomorrow) as second:
+        twin = replace(store, database=second, clock=tomorrow, ctx=replace(store.ctx, database=second, clock=tomorrow))
         for _ in range(120):
             await fleet.submit_task(store.ctx, SubmitTask("chat", "{}"))
         hands = {"a": Hands("a"), "b": Hands("b")}

@@ -89,8 +89,8 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of an assignment. `result` and `usage` are JSON, of an attempt that is done; `error` is for people, of one that
-    is not. `may_help` False says that trying again is of no use."""
+    """What came of an assignment. `result` is JSON, of an attempt that is done; `usage` is of any that cost something; `error` is
+    for people, of one that is not done. `may_help` False says that trying again is of no use."""
 
     tenant_id: str
     task_id: str

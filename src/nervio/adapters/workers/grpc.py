@@ -222,7 +222,8 @@ def _read_report(message: Any) -> Report | None:
             if usage is not None:
                 _json_object.decode(usage)
     except (ValueError, RecursionError) as problem:
-        ending, result, usage, hopeless = Ending.FAILED, "null", None, True
+        # What it says it used stays as it is: it may have been paid for, and whoever counts it takes what makes sense.
+        ending, result, hopeless = Ending.FAILED, "null", True
         error = f"The worker's report does not keep the contract: {problem}"
     seconds, after = message.seconds, message.retry_after_seconds
     return Report(

@@ -141,7 +141,12 @@ class LimitsBook(Book):
         self._limits.update(lock_limits(batch.connection, batch.dialect, missing))
         # Statements of their own after the lock: they see what those committed who held it before.
         self._used.update(read_used(batch.connection, missing, batch.day_in(UTC)))
-        shared = [tenant_id for tenant_id in missing if self._limit_of(tenant_id).most_running is not None]
+        shared = [
+            tenant_id
+            for tenant_id in missing
+            # One whose limits this batch changes may be given a share before the next command of it.
+            if tenant_id in self._made or self._limit_of(tenant_id).most_running is not None
+        ]
         if shared:
             running = count_running(batch.connection, shared)
             self._running.update({tenant_id: running.get(tenant_id, 0) for tenant_id in shared})
