@@ -106,10 +106,11 @@ async def test_so_many_requests_a_window_are_taken_of_one_person_or_key(tmp_path
 
 
 async def test_a_hundred_requests_are_the_rule_and_none_the_exception(tmp_path: Path) -> None:
-    for given, taken in (({}, 100), ({"fleet": {"requests_per_window": 0}}, 130)):
+    cases: list[tuple[dict[str, Any], int]] = [({}, 100), ({"fleet": {"requests_per_window": 0}}, 130)]
+    for given, taken in cases:
         folder = tmp_path / str(taken)
         folder.mkdir()
-        async with a_program(folder, **given) as program:
+        async with a_program(folder, (), **given) as program:
             headers = await a_shop(program)
             calls = [program.client.post(TASKS, json=QUESTION, headers=headers) for _ in range(130)]
             found = [answer.status_code for answer in await asyncio.gather(*calls)]
