@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Starts the services that `make test-all` uses, and installs what is missing (as root on Debian or Ubuntu).
+# Starts the services that `make test-all` uses, and installs what is missing, with what builds the workers in Go and Java (as
+# root on Debian or Ubuntu).
 #
 # Running it again changes nothing. It never stops or reconfigures a service that answers already. Addresses that differ
 # from the usual ones go to .services.env; an address that the environment names (NERVIO_TEST_POSTGRES_URL, ...) is
@@ -142,6 +143,24 @@ write_env() {
 if [ -z "${NERVIO_CHROMIUM:-}" ] && ! command -v chromium chromium-browser google-chrome >/dev/null; then
   install_package chromium chromium || missing+=("Chromium (package chromium)")
 fi
+
+# What builds the workers in Go and Java (tests/other_workers.py). Asked for by package: few of them bring a command.
+install_builders() { # name package...
+  local package absent=()
+  command -v dpkg-query >/dev/null || return 1
+  for package in "${@:2}"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || absent+=("$package")
+  done
+  [ ${#absent[@]} -eq 0 ] || install_package '' "${absent[@]}"
+}
+
+readonly PROTOC=(make protobuf-compiler)
+install_builders Go "${PROTOC[@]}" golang-go protoc-gen-go protoc-gen-go-grpc golang-google-grpc-dev \
+  golang-google-protobuf-dev golang-github-eclipse-paho.mqtt.golang-dev ||
+  missing+=("Go for workers/go (packages of its Makefile)")
+install_builders Java "${PROTOC[@]}" default-jdk-headless protobuf-compiler-grpc-java-plugin libgrpc-java libprotobuf-java \
+  libnetty-java libnetty-tcnative-java libperfmark-java libguava-java libgoogle-gson-java libgeronimo-annotation-1.3-spec-java ||
+  missing+=("Java for workers/java (packages of its Makefile)")
 
 write_env
 

@@ -3,6 +3,7 @@
 A test says what it needs and nothing else decides whether it runs:
 
     @pytest.mark.services("postgres", "redis")    real services; skipped where one does not answer
+    @pytest.mark.services("mqtt", "go", "java")   and what builds workers in those languages
     @pytest.mark.browser                          headless Chromium; skipped where there is none
 
 With NERVIO_REQUIRE_SERVICES=1 (as in CI) what is missing fails instead of skipping.

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 # Each service's variable, and the address where it is not set.
@@ -17,6 +18,23 @@ ADDRESSES = {
     "nats": ("NERVIO_TEST_NATS_URL", "nats://127.0.0.1:4222"),
     "mqtt": ("NERVIO_TEST_MQTT_URL", "mqtt://127.0.0.1:1883"),
     "mariadb": ("NERVIO_TEST_MARIADB_URL", "mysql://127.0.0.1:3306"),
+}
+
+# What builds the workers in other languages: the commands that say whether it is there, and files of their libraries.
+_PROTOC = ("make", "protoc")
+_GO, _JARS = Path("/usr/share/gocode/src"), Path("/usr/share/java")
+BUILDERS: dict[str, tuple[tuple[str, ...], tuple[Path, ...]]] = {
+    "go": (
+        (*_PROTOC, "go", "protoc-gen-go", "protoc-gen-go-grpc"),
+        (_GO / "google.golang.org" / "grpc", _GO / "github.com" / "eclipse" / "paho.mqtt.golang"),
+    ),
+    "java": (
+        (*_PROTOC, "javac", "grpc_java_plugin"),
+        tuple(
+            _JARS / f"{name}.jar"
+            for name in ("grpc-netty", "netty-codec-http2", "netty-tcnative", "perfmark-api", "gson")
+        ),
+    ),
 }
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -29,8 +47,15 @@ def url(name: str) -> str:
 
 
 def missing(*names: str) -> list[str]:
-    """Which of the named services (by default: postgres) do not answer."""
-    return [name for name in names or ("postgres",) if not answers(name)]
+    """Which of the named services (by default: postgres) do not answer, and which languages cannot be built."""
+    return [name for name in names or ("postgres",) if not (builds(name) if name in BUILDERS else answers(name))]
+
+
+@cache
+def builds(language: str) -> bool:
+    """Whether everything is here that a worker in that language is built from."""
+    commands, files = BUILDERS[language]
+    return all(shutil.which(command) for command in commands) and all(file.exists() for file in files)
 
 
 @cache

@@ -141,7 +141,7 @@ async def a_master(store: Store, *transports: WorkerTransport, **settings: Any) 
 
 
 class WorkerProcess:
-    """A Python worker in a process of its own."""
+    """A worker in a process of its own."""
 
     def __init__(self, worker_id: str, process: asyncio.subprocess.Process, log: Path) -> None:
         self.id, self.process, self._log = worker_id, process, log
@@ -160,18 +160,25 @@ class WorkerProcess:
         return self._log.read_text()
 
 
+PYTHON_WORKER = (sys.executable, "-m", "nervio_worker")
+
+
 @asynccontextmanager
 async def a_worker(
-    folder: Path, broker_url: str, prefix: str, *options: str, worker_id: str = "", **environment: str
+    folder: Path,
+    broker_url: str,
+    prefix: str,
+    *options: str,
+    worker_id: str = "",
+    command: Sequence[str] = PYTHON_WORKER,
+    **environment: str,
 ) -> AsyncIterator[WorkerProcess]:
-    """A worker that does the kind `check`, ended afterwards. Its log is kept in the folder."""
+    """A worker that does the kind `check`, by default in Python, ended afterwards. Its log is kept in the folder."""
     name = worker_id or f"w-{secrets.token_hex(3)}"
     log = folder / f"{name}-{secrets.token_hex(2)}.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "nervio_worker",
+            *command,
             *("--broker", broker_url, "--prefix", prefix, "--id", name, "--check", *options),
             env={**os.environ, "PYTHONPATH": str(WORKER_SOURCE), **environment},
             stdout=output,

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests import services
-
-ROOT = Path(__file__).parents[2]
-PATHS = os.pathsep.join((str(ROOT), str(ROOT / "src"), str(ROOT / "workers" / "python")))
+from tests.conformance.certificates import Authority
+from tests.mosquitto import a_mosquitto
+from tests.runtime.worker_checks import a_sealed_broker, checked, failed, sealed
 
 pytestmark = pytest.mark.services("mqtt")
-
-
-async def checked(*command: str, broker: str = "", only: str = "") -> tuple[int, dict[str, Any], str]:
-    """Runs the command: its exit code, its answer, and what it said besides."""
-    chosen = ("--only", only) if only else ()
-    words = ("worker-check", "--json", *chosen, "--broker", broker or services.url("mqtt"), "--", *command)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "nervio", *words),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": PATHS},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    answer, said = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, json.loads(answer) if answer else {}, said.decode()
-
-
-def failed(answer: dict[str, Any]) -> list[str]:
-    """The checks that the worker did not pass."""
-    return [one["check"] for one in answer["checks"] if one["passed"] is False]
 
 
 @pytest.mark.slow
@@ -73,6 +47,44 @@ async def test_a_command_that_does_not_run_is_said_at_once() -> None:
     assert (code, failed(answer)) == (4, ["registers"])
     assert "has ended" in answer["checks"][0]["detail"]
     assert {one["passed"] for one in answer["checks"][1:]} == {None}
+
+
+async def test_a_command_that_is_none_is_named() -> None:
+    code, answer, _ = await checked("/nowhere/nervio-worker")
+
+    assert (code, failed(answer)) == (4, ["registers"])
+    assert "/nowhere/nervio-worker cannot be started" in answer["checks"][0]["detail"]
+
+
+async def test_certificates_of_an_authority_of_ones_own_are_known_to_both_sides(tmp_path: Path, free_port: int) -> None:
+    authority = Authority(tmp_path)
+    with a_mosquitto(tmp_path, free_port, a_sealed_broker(free_port, authority)):
+        code, answer, said = await checked(
+            *(sys.executable, "-m", "nervio_worker", "--check"),
+            broker=f"mqtts://localhost:{free_port}",
+            only="does a task",
+            options=sealed(authority),
+        )
+
+    assert (code, failed(answer)) == (0, []), said
+
+
+async def test_files_that_are_missing_or_alone_are_named_by_their_options(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.issue("check")
+    for options, words in (
+        (("--ca", str(authority.ca)), ("--ca", "--grpc-certificate and --grpc-key")),
+        (("--certificate", str(pair.certificate)), ("--certificate and --key go together",)),
+        (("--grpc-client-ca", str(authority.ca)), ("--grpc-client-ca", "set --grpc-certificate")),
+        (
+            ("--grpc-certificate", "/nowhere", "--grpc-key", "/nowhere"),
+            ("--grpc-certificate: /nowhere cannot be read",),
+        ),
+    ):
+        code, _, said = await checked("true", options=options)
+
+        assert code == 2
+        assert [word for word in words if word not in said] == [], said
 
 
 async def test_a_broker_that_is_not_there_is_an_error_of_its_own(free_port: int) -> None:

@@ -79,9 +79,16 @@ def _parser() -> argparse.ArgumentParser:
         default=variable("NERVIO_WORKER_TOKEN", ""),
         help="the master's worker token (better as the variable NERVIO_WORKER_TOKEN)",
     )
-    add("--ca", type=Path, help="PEM file: who signed the certificates of broker and master; gRPC goes over TLS then")
-    add("--certificate", type=Path, help="PEM file: this worker's certificate, for mutual TLS")
-    add("--key", type=Path, help="PEM file: its key")
+    for option, variable_name, text in (
+        (
+            "--ca",
+            "NERVIO_WORKER_CA",
+            "PEM file: who signed the certificates of broker and master; gRPC goes over TLS then",
+        ),
+        ("--certificate", "NERVIO_WORKER_CERTIFICATE", "PEM file: this worker's certificate, for mutual TLS"),
+        ("--key", "NERVIO_WORKER_KEY", "PEM file: its key"),
+    ):
+        add(option, type=Path, default=variable(variable_name) or None, help=f"{text} (variable {variable_name})")
     add("--slots", type=int, default=1, help="tasks that are worked on at once")
     add("--credit", type=int, help="tasks that are held at most; default: twice the slots")
     add("--model", action="append", default=[], help="a model that it has; may be given again")

@@ -124,6 +124,7 @@ class _Presence:
         self._desk = Desk(kinds, options.slots, self._credit, self._results, self._changed)
         self._top = f"{options.prefix}/workers/{options.id}"
         self._state = "idle"
+        self._is_gone = False
         self._empty = asyncio.Event()
         self._session = MqttSession(
             broker, options.id, self._opened, self._received, will=self._gone("The worker's line broke.")
@@ -159,6 +160,7 @@ class _Presence:
         if not await self._emptied(self._options.drain_seconds):
             self._desk.hand_back_rest()
             await self._emptied(LAST_VERDICTS_SECONDS)
+        self._is_gone = True
         try:
             await self._session.publish_and_wait(self._gone("The worker was told to leave."))
         except OSError as error:
@@ -219,6 +221,8 @@ class _Presence:
         return Message(f"{self._top}/register", payload, is_retained=True)
 
     def _publish(self, about: str, what: dict[str, Any], *, qos: int = 1, retained: bool = False) -> None:
+        if self._is_gone:
+            return  # a registration after it would be that of a ghost
         try:
             self._session.publish(Message(f"{self._top}/{about}", json.dumps(what).encode(), qos, retained))
         except OSError:

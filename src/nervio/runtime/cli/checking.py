@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,21 +24,40 @@ def worker_check(
         str,
         typer.Option(envvar="NERVIO_WORKER_BROKER", help="mqtt://user:password@host:1883, for us and for the worker."),
     ] = "mqtt://127.0.0.1:1883",
-    worker_id: Annotated[str, typer.Option(help="The id under which the worker registers.")] = "check-worker",
+    worker_id: Annotated[
+        str, typer.Option(help="The id under which the worker registers. Default: one that nobody else has.")
+    ] = "",
     grpc_listen: Annotated[str, typer.Option(help="host:port where results are taken; port 0: any.")] = "127.0.0.1:0",
     grpc_endpoint: Annotated[str, typer.Option(help="host:port that the worker is told. Default: the same.")] = "",
     only: Annotated[list[str], typer.Option(help="Only checks with this word in their name; may be given again.")] = [],  # noqa: B006 (Typer copies it)
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM file: who signed the certificates; for us and for the worker. Wants --grpc-certificate."
+        ),
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="PEM file: the certificate that the worker shows, and we to the broker.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file: its key.")] = None,
+    grpc_certificate: Annotated[
+        Path | None, typer.Option(help="PEM file: our certificate where results are taken. Turns TLS on.")
+    ] = None,
+    grpc_key: Annotated[Path | None, typer.Option(help="PEM file: its key.")] = None,
+    grpc_client_ca: Annotated[
+        Path | None, typer.Option(help="PEM file: the worker must show a certificate that this one has signed.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Play the master against a worker in any language and check that it keeps the contract (proto/worker.proto, asyncapi.yaml).
 
-    The worker needs one kind, `check` (docs/workers.md), and reads NERVIO_WORKER_BROKER, _PREFIX, _ID and _TOKEN. It is
-    killed and stopped on the way. Exit code 4: it does not keep the contract.
+    The worker needs one kind, `check` (docs/workers.md), and reads NERVIO_WORKER_BROKER, _PREFIX, _ID and _TOKEN, and with
+    TLS _CA, _CERTIFICATE and _KEY. It is killed and stopped on the way. Exit code 4: it does not keep the contract.
     """
     # Nothing here forks with a call under way; the library would say so at every start of a worker.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     from nervio.runtime import server
-    from nervio.runtime.worker_check.run import Judgement, Plan, check_worker
+    from nervio.runtime.worker_check.run import Files, Judgement, Plan, check_worker
 
     def say(text: str) -> None:
         errors.print(text, markup=False)
@@ -46,7 +66,8 @@ def worker_check(
         if not as_json:
             errors.print(f"{text} …", style="dim", markup=False)
 
-    plan = Plan(broker, tuple(command or ()), worker_id, grpc_listen, grpc_endpoint, tuple(only))
+    files = Files(ca, certificate, key, grpc_certificate, grpc_key, grpc_client_ca)
+    plan = Plan(broker, tuple(command or ()), worker_id, grpc_listen, grpc_endpoint, tuple(only), files)
     judgement: Judgement = server.run(check_worker(plan, say, note))
 
     def human() -> None:

@@ -41,11 +41,14 @@ class Process:
         return 20.0 if self.command else 180.0
 
     async def start(self) -> None:
-        """Starts it."""
+        """Starts it. Raises `Failed` where there is no such program."""
         if self.command:
-            self.running = await asyncio.create_subprocess_exec(
-                *self.command, env={**os.environ, **self.environment}, stdout=asyncio.subprocess.DEVNULL
-            )
+            try:
+                self.running = await asyncio.create_subprocess_exec(
+                    *self.command, env={**os.environ, **self.environment}, stdout=asyncio.subprocess.DEVNULL
+                )
+            except OSError as error:
+                raise Failed(f"{self.command[0]} cannot be started: {error.strerror}") from None
         else:
             settings = " ".join(f"{name}={value}" for name, value in self.environment.items())
             self.ask(f"Start the worker with one kind, `check`, and: {settings}")
@@ -112,6 +115,12 @@ class Bench:
         """Publishes something by hand."""
         topic = self._topics.tasks(self.worker_id) if about == "tasks" else self._topics.control(self.worker_id)
         await self._session.publish_and_wait(Message(topic, payload))
+
+    async def ask_again_and_again(self) -> None:
+        """Asks the worker to register, all the time until this is cancelled."""
+        while True:
+            await self.say("control", write_register_again())
+            await asyncio.sleep(0.01)
 
     async def report_of(self, assignment: Assignment, seconds: float = ANSWER_SECONDS) -> Report:
         """What came of it. Raises `Failed` where nothing does."""

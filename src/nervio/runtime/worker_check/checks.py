@@ -188,17 +188,28 @@ async def is_missed_when_it_crashes(bench: Bench) -> str:
 
 
 async def leaves_in_order(bench: Bench) -> str:
-    """Told to stop, it finishes or hands back what it has, says that it is gone, and ends."""
+    """Told to stop, it finishes or hands back what it has, says that it is gone and nothing after it, and ends."""
+    boot = bench.profile.boot
     some = [bench.attempt({"echo": n, "sleep_seconds": 0.5}) for n in range(bench.profile.credit)]
     await bench.give(*some)
     await asyncio.sleep(0.2)
     bench.process.end(signal.SIGTERM)
     patience = ANSWER_SECONDS if bench.process.command else bench.process.patience_seconds
-    endings = [(await bench.report_of(one, patience)).ending for one in some]
-    if Ending.FAILED in endings:
-        raise Failed("attempts failed; they should be done or handed back")
-    if not await bench.master.until(lambda: bench.master.profile is None, bench.process.patience_seconds):
-        raise Failed("it did not say that it is gone")
+    asking = asyncio.create_task(bench.ask_again_and_again())
+    try:
+        endings = [(await bench.report_of(one, patience)).ending for one in some]
+        if Ending.FAILED in endings:
+            raise Failed("attempts failed; they should be done or handed back")
+        if not await bench.master.until(
+            lambda: any(said.gone and said.boot == boot for said in bench.registered), bench.process.patience_seconds
+        ):
+            raise Failed("it did not say that it is gone")
+        await asyncio.sleep(0.2)
+    finally:
+        asking.cancel()
+        await asyncio.wait([asking])
+    if bench.master.profile is not None or not bench.registered[-1].gone:
+        raise Failed("it registered after it had said that it is gone, and stays behind as a ghost")
     if bench.process.command and await bench.process.ended(ANSWER_SECONDS) is None:
         raise Failed("it goes on running")
     return f"{endings.count(Ending.DONE)} done, {endings.count(Ending.HANDED_BACK)} handed back"
