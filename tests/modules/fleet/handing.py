@@ -79,8 +79,9 @@ class Line:
 
 
 def a_profile(worker_id: str = "w1", **more: object) -> Profile:
+    """A worker with one slot, or as many as it has credit."""
     profile = Profile(worker_id, f"{worker_id}-boot-1", ("chat",), (), 1, 1)
-    return replace(profile, **more)  # type: ignore[arg-type]
+    return replace(profile, **{"slots": more.get("credit", 1), **more})  # type: ignore[arg-type]
 
 
 def a_report(assignment: Assignment, ending: Ending = Ending.DONE, **more: object) -> Report:

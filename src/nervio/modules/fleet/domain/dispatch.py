@@ -34,15 +34,26 @@ class Candidate:
     size: int
 
 
+AHEAD_SECONDS = 0.1
+"""A task that is likely to take longer is not handed to a worker before it can begin: to be a round trip late costs it little,
+and until then somebody else may do it sooner, or somebody else's task come first."""
+
+
 @dataclass(slots=True)
 class Capacity:
-    """What a worker can take. `free_at` holds, a slot each, the seconds from now until it is likely to be free."""
+    """What a worker can take: `free` more tasks, of which it can begin `idle` at once. `free_at` holds, a slot each, the seconds
+    from now until it is likely to be free."""
 
     worker_id: str
     kinds: frozenset[str]
     models: frozenset[str]
     free: int
     free_at: list[float] = field(default_factory=list)
+    idle: int = 1_000_000
+
+    def takes(self, seconds: float) -> bool:
+        """Whether a task that takes so long may be handed to it now."""
+        return self.free > 0 and (self.idle > 0 or seconds <= AHEAD_SECONDS)
 
     def can_do(self, kind: str, model: str) -> bool:
         """Whether the worker does such tasks."""
@@ -50,6 +61,7 @@ class Capacity:
 
     def take(self, seconds: float) -> None:
         """Accounts for one more task on the slot that is free first."""
+        self.idle -= 1
         heapq.heapreplace(self.free_at, self.free_at[0] + seconds)
 
 
@@ -137,8 +149,9 @@ def choose(
         found = find_worker(task, capacities, predict)
         if found is not None:
             capacity, seconds = found
+            takes = capacity.takes(seconds)
             capacity.take(seconds)
-            if capacity.free:
+            if takes:
                 capacity.free -= 1
                 room -= 1
                 chosen.append((task, capacity.worker_id))
@@ -176,7 +189,7 @@ def find_worker(task: Wanted, capacities: Sequence[Capacity], predict: Predict) 
         if not capacity.can_do(task.kind, task.model):
             continue
         seconds = predict(task.kind, task.model, capacity.worker_id, task.size)
-        rank = (capacity.free_at[0] + seconds, not capacity.free, capacity.worker_id)
+        rank = (capacity.free_at[0] + seconds, not capacity.takes(seconds), capacity.worker_id)
         if best is None or rank < best:
             best, found = rank, (capacity, seconds)
     return found

@@ -64,7 +64,7 @@ class Places:
                 continue  # nobody does such tasks, so that it is in nobody's way
             capacity, seconds = best
             member = self._roster.find(capacity.worker_id)
-            if not capacity.free or member is None:
+            if not capacity.takes(seconds) or member is None:
                 self.is_behind = True
                 break
             capacity.free -= 1

@@ -50,6 +50,12 @@ class Member:
         """How many more tasks it takes."""
         return max(self.profile.credit - len(self.held) - len(self.promised), 0)
 
+    @property
+    def idle(self) -> int:
+        """How many more tasks it can begin at once; a slot takes a whole batch."""
+        at_once = self.profile.slots * max(self.profile.batch, 1)
+        return max(at_once - len(self.held) - len(self.promised), 0)
+
     def state(self, status: WorkerStatus) -> WorkerState:
         """How it is, to be written down; its counts begin again."""
         state = WorkerState(
@@ -176,6 +182,7 @@ class Roster:
                         *((predicted, 0.0) for predicted in member.promised),
                     ],
                 ),
+                member.idle,
             )
             for member in self._members.values()
         ]
