@@ -53,7 +53,7 @@ lock: ## resolve the dependencies again (ARGS=--upgrade for newer versions)
 	@$(call environment,lock $(ARGS))
 
 clean: ## remove .venv, caches and builds; never a shop's data
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .services.env
+	rm -rf .venv build dist workers/*/build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .services.env
 	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 define environment
