@@ -62,6 +62,7 @@ async def _page(
     today, people = now.date().isoformat(), await frame.people()
     bill = await api.get_bill(frame.ctx, today[:7])
     spent_today = await api.read_spend(frame.ctx, today, today)
+    used = await api.read_usage(frame.ctx, f"{today[:7]}-01", today)
     limits = state.limits
     context: dict[str, Any] = {
         "quotas": [_quota(frame, one) for one in state.quotas],
@@ -78,6 +79,8 @@ async def _page(
             }
             for one in bill.totals
         ],
+        "reused": sum(one.cached for one in used),
+        "saved_tokens": sum(one.saved_input_tokens + one.saved_output_tokens for one in used),
         # At noon, so that it is the same day in the zone of the shop.
         "since": now.replace(day=1, hour=12),
         "counts": [{"name": name, "value": typed.get(name, ""), "error": errors.get(name, "")} for name in COUNTS],
