@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -15,7 +16,6 @@ from nervio.kernel.ids import new_id
 from nervio.modules.fleet.routes.messages import Cancel, Follow, Submit, Unfollow
 from nervio.modules.identity.api import SESSION_COOKIE
 from nervio.runtime.lines import LineProtocol
-from nervio.web.values import RequestBody
 from tests.runtime.lively import CONTRACT, Line, Shop, a_line, a_shop, a_task, text_of
 
 QUESTION = "¿Cuánta yerba queda? 🧉"
@@ -25,7 +25,7 @@ LONG = "x" * 50_000
 
 
 def test_what_may_be_asked_is_what_is_published() -> None:
-    asked: dict[str, type[RequestBody]] = {"submit": Submit, "follow": Follow, "unfollow": Unfollow, "cancel": Cancel}
+    asked: dict[str, type[BaseModel]] = {"submit": Submit, "follow": Follow, "unfollow": Unfollow, "cancel": Cancel}
     parts = {part["$ref"].rpartition("/")[2] for part in CONTRACT["operations"]["ask"]["messages"]}
     assert parts == set(asked)
     for name, model in asked.items():

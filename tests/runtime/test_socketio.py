@@ -70,7 +70,8 @@ async def a_client(
         await client.connect(shop, ways or ["websocket"], shop.root if headers is None else headers, auth)
         yield client
     finally:
-        await asyncio.to_thread(client.client.disconnect)
+        # Without waiting: a poll of the client's may be under way for 25 s.
+        await asyncio.to_thread(client.client.eio.disconnect, abort=True)
 
 
 @pytest.mark.parametrize("ways", WAYS, ids="-".join)
@@ -155,6 +156,8 @@ async def test_who_may_connect_is_who_may_open_any_line(tmp_path: Path) -> None:
             for auth in ({"token": token}, {"api_key": key}):
                 async with a_client(shop, ways, {"Origin": "https://partner.example"}, auth) as client:
                     assert (await client.call("ai-query", QUESTION))["state"] == "waiting"
+            if ways == ["websocket"]:  # of one that polls it may not be known before its time is over that it left
+                await _until(lambda: not _lines(shop))
         async with a_client(shop) as mine, a_client(shop, headers=stranger) as other:
             task_id = (await mine.call("ai-query", QUESTION))["task_id"]
             for event in ("ai-follow", "ai-cancel"):
@@ -162,7 +165,16 @@ async def test_who_may_connect_is_who_may_open_any_line(tmp_path: Path) -> None:
         # An answer as a script could be read by any page.
         reply = await shop.client.get("/socket.io/?EIO=4&transport=polling&j=0", headers=shop.root)
         assert reply.status_code == 400
-        await _until(lambda: not _lines(shop))
+
+
+async def test_no_more_connect_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_shop(tmp_path) as shop, a_client(shop) as client:
+        monkeypatch.setattr("nervio.adapters.live.socketio.MOST_SOCKETS", 1)
+        for ways in (["websocket"], ["polling"]):
+            with pytest.raises(Unconnected):
+                async with a_client(shop, ways):
+                    pass
+        assert (await client.call("ai-query", QUESTION))["state"] == "waiting", "who is connected stays so"
 
 
 async def test_the_stop_and_the_end_of_a_session_reach_old_clients(tmp_path: Path) -> None:

@@ -162,8 +162,7 @@ async def test_of_an_attempt_that_another_process_took_over_the_newer_part_is_to
     async with a_dispatcher(store, hands, drafts=Drafts()) as dispatcher:
         dispatcher.joined(hands, a_profile())
         await dispatcher.run_once()
-        (first,) = hands.take()
-        await report(dispatcher, a_report(first, Ending.HANDED_BACK))
+        await report(dispatcher, a_report(hands.take()[0], Ending.HANDED_BACK))
         await dispatcher.run_once()
         (one,) = hands.take()
         dispatcher.chunk("w1", Chunk(one.tenant_id, one.task_id, one.token, 0, "newer"))

@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 import socketio
@@ -81,10 +82,14 @@ class _SocketIoWire:
 
     async def make_room(self) -> None:
         """Waits until nothing waits for the connection. Raises `LineCut`."""
-        eio = self._server.eio.sockets.get(self._connection)
-        if eio is None or eio.closed:
+        if not self.is_there():
             raise LineCut
-        await eio.queue.join()
+        await self._server.eio.sockets[self._connection].queue.join()
+
+    def is_there(self) -> bool:
+        """Whether the client is still connected."""
+        eio = self._server.eio.sockets.get(self._connection)
+        return eio is not None and not eio.closed
 
     def wake(self) -> None:
         """Lets go of whatever waits to be given more to send, a poll or a WebSocket: nothing comes any more."""
@@ -132,15 +137,16 @@ class SocketIoLines:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request of polling, or a WebSocket to its end."""
+        asked = parse_qs(scope.get("query_string", b""))
+        if b"j" in asked:
+            # An answer as a script (JSONP) could be read by any page.
+            await _refuse(scope, send, 400)
+            return
+        if b"sid" not in asked and len(self._server.eio.sockets) >= MOST_SOCKETS:
+            await _refuse(scope, send, 503)
+            return
         if scope["type"] == "http":
-            query = scope.get("query_string", b"")
-            if query.startswith(b"j=") or b"&j=" in query:
-                # An answer as a script (JSONP) could be read by any page.
-                await _refuse(send, 400)
-            elif b"sid=" not in query and len(self._server.eio.sockets) >= MOST_SOCKETS:
-                await _refuse(send, 503)
-            else:
-                await self._server.handle_request(scope, receive, send)
+            await self._server.handle_request(scope, receive, send)
             return
 
         async def send_or_give_up(message: MutableMapping[str, Any]) -> None:
@@ -176,6 +182,10 @@ class SocketIoLines:
         except Exception:
             log.exception("socketio_connect_failed")
             raise Refused("Something broke on our side.", {"kind": "unexpected", "code": "unexpected"}) from None
+        if not wire.is_there():
+            # The client left while it was asked who it is; nobody would end its line.
+            await line.end()
+            raise Refused("The connection has ended.")
         self._lines[sid] = line, wire
 
     async def _disconnect(self, sid: str, _reason: object = None) -> None:
@@ -231,6 +241,7 @@ def _told(refusal: NervioError) -> dict[str, Any]:
     return {**refusal.data, "kind": refusal.kind.value, "code": refusal.code, "detail": refusal.message}
 
 
-async def _refuse(send: Send, status: int) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
+async def _refuse(scope: Scope, send: Send, status: int) -> None:
+    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+    await send({"type": f"{kind}.start", "status": status, "headers": [(b"content-length", b"0")]})
+    await send({"type": f"{kind}.body", "body": b""})
