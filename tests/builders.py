@@ -46,6 +46,7 @@ MAIN = "MAIN"
 
 _numbers = itertools.count(1)
 _migrated: list[bytes] = []
+_templates: dict[str, str] = {}
 
 
 class SetClock:
@@ -152,15 +153,29 @@ async def open_postgres(url: str, clock: SetClock) -> AsyncIterator[PostgreSQLDa
 
 @asynccontextmanager
 async def a_postgres_url(server_url: str) -> AsyncIterator[str]:
-    """The URL of a new PostgreSQL database with every table, dropped afterwards."""
+    """The URL of a new PostgreSQL database with every table, dropped afterwards. Migrated once a run and copied from then on."""
+    if server_url not in _templates:
+        template = f"nervio_template_{secrets.token_hex(6)}"
+        await _administer(server_url, f"CREATE DATABASE {template}")
+        _templates[server_url] = template
+        await migrate.upgrade(_database_url(server_url, template))
     name = f"nervio_test_{secrets.token_hex(6)}"
-    url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
-    await _administer(server_url, f"CREATE DATABASE {name}")
+    await _administer(server_url, f"CREATE DATABASE {name} TEMPLATE {_templates[server_url]}")
     try:
-        await migrate.upgrade(url)
-        yield url
+        yield _database_url(server_url, name)
     finally:
         await _administer(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def drop_templates() -> None:
+    """Drops what this process copied its PostgreSQL databases from. For the end of a run."""
+    while _templates:
+        server_url, template = _templates.popitem()
+        asyncio.run(_administer(server_url, f"DROP DATABASE IF EXISTS {template} WITH (FORCE)"))
+
+
+def _database_url(server_url: str, name: str) -> str:
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
 
 
 async def _administer(server_url: str, statement: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests import network, services
+from tests.builders import drop_templates
 
 TESTS = Path(__file__).parent
 
@@ -27,6 +28,12 @@ WITHOUT_SOCKETS = (TESTS / "architecture", TESTS / "modules")
 def pytest_configure() -> None:
     """Watch every connection from here on; what is allowed changes from test to test."""
     network.watch()
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind on the services' side."""
+    with network.allowing("loopback"):
+        drop_templates()
 
 
 @pytest.hookimpl(wrapper=True)
