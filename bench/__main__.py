@@ -12,6 +12,7 @@ from bench import document, report, seal, till
 from bench.events import run as events
 from bench.fleet import run as fleet
 from bench.halt import run as halt
+from bench.jobs import run as jobs
 from bench.locks import run as locks
 from bench.simulation import run as simulation
 from bench.stock import run as stock
@@ -22,6 +23,7 @@ BENCHES: Mapping[str, Callable[[report.Options], report.Report]] = {
     "locks": locks.run,
     "halt": halt.run,
     "fleet": fleet.run,
+    "jobs": jobs.run,
     "seal": seal.run,
     "simulation": simulation.run,
     "stock": stock.run,

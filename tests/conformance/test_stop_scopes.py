@@ -294,6 +294,10 @@ def test_the_literal_list_is_all_that_passes() -> None:
         "identity.bootstrap",
         "identity.log_in",
         "identity.log_out",
+        # How far a job has come is written down, and that it has ended or is parked; the steps themselves are refused.
+        "jobs.checkpoint",
+        "jobs.record",
+        "jobs.recover",
         "safety.advance",
         "safety.book_pause",
         # Rules look on while a shop stands still, and one that stopped it by mistake is switched off before it goes on.

@@ -9,6 +9,8 @@ from nervio.db import dead_letters
 from nervio.events.sales import SALE_RECORDED
 from nervio.kernel.ids import new_id
 from nervio.modules.identity import api as identity
+from nervio.modules.jobs import api as jobs
+from nervio.modules.jobs.contracts import EnqueueJob
 from nervio.ports.bus import DeadLetter, Event
 from tests.runtime.program import Program
 
@@ -58,6 +60,14 @@ async def furnish_outside(client: httpx.AsyncClient, owner: dict[str, str], mark
         "destination_id": [destination["id"]],
         "alert_id": [alert["id"]],
     }
+
+
+async def furnish_job(program: Program, slug: str, mark: str) -> dict[str, list[str]]:
+    """A background job that waits, since nobody knows its kind."""
+    tenant = await identity.find_tenant(program.app.database, slug)
+    assert tenant is not None
+    queued = await jobs.enqueue_job(program.app.system_ctx(tenant.id), EnqueueJob("retired.job", f"{mark} job"))
+    return {"job_id": [queued.id]}
 
 
 async def furnish_task(client: httpx.AsyncClient, owner: dict[str, str], mark: str) -> dict[str, list[str]]:

@@ -25,7 +25,7 @@ RUN_AXE = """async () => {
 PHONE = {"width": 390, "height": 844}
 EAN = "7790387000014"
 PAGES = ("", "/sell", "/products", "/products?edit=YER-1", "/stock", "/stock/YER-1", "/receipts", "/receipts/new",
-         "/journal", "/journal/balances", "/users", "/safety", "/safety/drills", "/tasks", "/ask", "/workers", "/setup",
+         "/journal", "/journal/balances", "/users", "/safety", "/safety/drills", "/tasks", "/ask", "/workers", "/jobs", "/setup",
          "/nowhere")  # fmt: skip
 
 

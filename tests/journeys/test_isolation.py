@@ -19,7 +19,7 @@ from fastapi.routing import APIRoute
 
 from nervio.kernel.ids import new_id
 from nervio.runtime.manifests import MANIFESTS, permissions_of
-from tests.journeys.furnishing import furnish_dead_letter, furnish_outside, furnish_task
+from tests.journeys.furnishing import furnish_dead_letter, furnish_job, furnish_outside, furnish_task
 from tests.runtime.program import Program, a_program
 
 MARK = "ZQXNEIGHBOUR"
@@ -124,6 +124,7 @@ async def furnish(program: Program, owner: dict[str, str]) -> tuple[dict[str, li
         "location": [f"{MARK}-L", place["id"]],
         **await furnish_outside(client, owner, MARK),
         **await furnish_task(client, owner, MARK),
+        **await furnish_job(program, "neighbour", MARK),
         **await furnish_dead_letter(program, "neighbour", MARK),
     }
     ids = sorted({value for values in things.values() for value in values if MARK not in value})

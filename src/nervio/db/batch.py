@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from nervio.db.dialects import Dialect
 from nervio.db.idempotency import answers_to_store
 from nervio.db.receipts import receipts_to_store
+from nervio.db.steps import Step
 from nervio.db.tables import outbox
 from nervio.db.writes import Insert, Row, Write
 from nervio.kernel.ids import new_id, new_ids
@@ -70,6 +71,10 @@ PASSES_THE_FENCE = frozenset(
         # What was paid for is not to be lost, and work that nobody wants any more may always end. A stop is about beginning.
         "fleet.record_attempts",
         "fleet.recover",
+        # The same of background jobs: how far one has come, and that it is parked or has ended. Its steps are refused.
+        "jobs.checkpoint",
+        "jobs.record",
+        "jobs.recover",
         "identity.bootstrap",
         "identity.log_in",
         "identity.log_out",
@@ -160,6 +165,8 @@ class Command(Generic[B, R]):
     fences: tuple[Fence, ...] = ()
     """Leases it is written under: refused with `lease_lost` where one has a newer holder. Given by the group commit to what
     is submitted under a lock."""
+    step: Step | None = None
+    """The step of a background job that it is: the job's checkpoint moves with it."""
     prepared: Any = None
     """Where `resolve` leaves for `decide` what it found; never read by the caller."""
     offer: Any = None

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from nervio.db.batch import Command, Lane, Operation
 from nervio.db.database import Database
 from nervio.db.execution import Outcome
+from nervio.db.steps import Step
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.errors import forbidden
 from nervio.kernel.ids import new_id
@@ -33,6 +34,8 @@ class Ctx:
     lane: Lane = Lane.TILL
     receipt: tuple[str, str] | None = None
     """(handler, event id) while an event is handled: every command of this context then happens once for it."""
+    step: Step | None = None
+    """The step of a background job whose one command this context is for (see `nervio.db.jobs`)."""
     is_person: bool = False
     """Whether somebody of flesh and blood acts, and not a program with a key: what takes two people takes two of them."""
 
@@ -53,8 +56,17 @@ class Ctx:
             handler, event_id = self.receipt
             receipt = (":".join(filter(None, (handler, operation.name, key))), event_id)
         own_key = new_id() if key is None and receipt is None else key
+        step = None if self.step is None else self.step.take()
         return Command(
-            operation, self.tenant_id, self.actor_id, own_key, body, weight=weight, lane=self.lane, receipt=receipt
+            operation,
+            self.tenant_id,
+            self.actor_id,
+            own_key,
+            body,
+            weight=weight,
+            lane=self.lane,
+            receipt=receipt,
+            step=step,
         )
 
     async def submit(self, operation: Operation[B, R], body: B, key: str | None, *, weight: int = 1) -> R:

@@ -19,6 +19,7 @@ from nervio.db.batch import Batch, Command
 from nervio.db.dialects import dialect_of
 from nervio.db.idempotency import find_answers
 from nervio.db.leases import find_stale, lease_lost
+from nervio.db.queue import QueueBook
 from nervio.db.receipts import find_received
 from nervio.db.writes import Row, RunAgain
 from nervio.kernel.errors import REMEMBERED_KINDS, Kind, NervioError
@@ -240,15 +241,18 @@ def _decide_all(
         commands = [command for command in commands if command not in outcomes]
         if not commands:
             return False
+    steps = [command.step.work for command in commands if command.step is not None]
+    if steps:
+        batch.book(QueueBook).want(steps)
     batch.open_books()
     for command in commands:
         marks = batch.mark()
         try:
             if command.operation.direct:
                 with batch.connection.begin_nested():
-                    outcomes[command] = command.operation.decide(batch, command)
+                    outcomes[command] = _decide(batch, command)
             else:
-                outcomes[command] = command.operation.decide(batch, command)
+                outcomes[command] = _decide(batch, command)
         except NervioError as refusal:
             batch.rollback(marks)
             outcomes[command] = refusal
@@ -259,6 +263,18 @@ def _decide_all(
             batch.rollback(marks)
             outcomes[command] = bug
     return True
+
+
+def _decide(batch: Batch, command: Command[Any, Any]) -> Outcome:
+    """Decides one command; one that is the step of a job moves the job's checkpoint with it."""
+    step = command.step
+    if step is None:
+        return command.operation.decide(batch, command)
+    step.is_moved = False
+    step.move(batch.book(QueueBook).find(step.work))
+    outcome: Outcome = command.operation.decide(batch, command)
+    step.is_moved = True
+    return outcome
 
 
 def _answers(keys: dict[Command[Any, Any], Row], outcomes: dict[Command[Any, Any], Outcome]) -> list[Row]:

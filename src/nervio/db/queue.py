@@ -47,9 +47,10 @@ _CHANGED = (
 )  # fmt: skip
 _WRITTEN = {
     (State.WAITING, State.RUNNING): ("state", "attempts", "token", "owner", "worker", "started_at"),
+    (State.RUNNING, State.RUNNING): ("attempts", "checkpoint"),
     (State.RUNNING, State.DONE): ("state", "owner", "result", "usage", "error", "ended_at"),
 }
-"""What the two moves of nearly all work change. Less to write, and above all fewer indexes to look after."""
+"""What the moves of nearly all work change. Less to write, and above all fewer indexes to look after."""
 PRIORITIES = 3
 """From 0, the most urgent, to 2."""
 OWNER_LEASE = "queue:"

@@ -135,6 +135,11 @@ class Work:
             self._move(Move.GIVE_UP)
             self.ended_at = now
 
+    def reach(self, token: int, checkpoint: str | None) -> None:
+        """Writes down how far the newest claim has got. What failed before is forgotten: attempts are counted from here."""
+        self._check(token)
+        self.checkpoint, self.attempts = checkpoint, 1
+
     def park(self, token: int, run_at: Instant) -> None:
         """Hands it back as if it had never been claimed, but under its newer token."""
         self._check(token)

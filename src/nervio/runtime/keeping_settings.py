@@ -36,6 +36,12 @@ class RetentionSettings(BaseModel):
     events_days: int = Field(
         30, ge=1, le=36_500, description="Days for which events stay readable after every reader has had them."
     )
+    jobs_days: int = Field(
+        30, ge=1, le=36_500, description="Days for which background jobs stay in the list after they ended."
+    )
+    tasks_days: int = Field(
+        365, ge=1, le=36_500, description="Days for which AI tasks stay, with their results, after they ended."
+    )
     trips_days: int = Field(
         365, ge=30, le=36_500, description="Days for which trips of rules stay in the history after they were cleared."
     )

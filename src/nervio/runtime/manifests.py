@@ -9,13 +9,14 @@ from nervio.modules.catalog.module import MANIFEST as CATALOG
 from nervio.modules.console.module import MANIFEST as CONSOLE
 from nervio.modules.fleet.module import MANIFEST as FLEET
 from nervio.modules.identity.module import MANIFEST as IDENTITY
+from nervio.modules.jobs.module import MANIFEST as JOBS
 from nervio.modules.ledger.module import MANIFEST as LEDGER
 from nervio.modules.safety.module import MANIFEST as SAFETY
 from nervio.modules.sales.module import MANIFEST as SALES
 from nervio.modules.stock.module import MANIFEST as STOCK
 from nervio.web.manifest import Manifest
 
-MANIFESTS: tuple[Manifest, ...] = (CONSOLE, SALES, STOCK, CATALOG, FLEET, SAFETY, IDENTITY, LEDGER)
+MANIFESTS: tuple[Manifest, ...] = (CONSOLE, SALES, STOCK, CATALOG, FLEET, SAFETY, IDENTITY, LEDGER, JOBS)
 
 ALWAYS = frozenset({SAFETY.name, IDENTITY.name})
 """Served by every web process whatever it is kept to: getting in, and stopping."""

@@ -15,6 +15,7 @@ from nervio.db.context import Ctx
 from nervio.kernel.errors import invalid
 from nervio.kernel.ids import NIL
 from nervio.modules.fleet.api import Dispatcher
+from nervio.modules.jobs.api import JobRunner
 from nervio.ports.bus import Bus
 from nervio.ports.clock import Clock
 from nervio.runtime import handlers
@@ -55,6 +56,7 @@ class Program(Protocol):
     def settings(self) -> Settings: ...
     def system_ctx(self, tenant_id: str = NIL) -> Ctx: ...
     def make_dispatcher(self) -> Dispatcher: ...
+    def make_job_runner(self) -> JobRunner: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,15 @@ def _periodics_of(role: str) -> Callable[[Program, asyncio.Event], list[Work]]:
     return run
 
 
+def _jobs(program: Program, stopping: asyncio.Event) -> list[Work]:
+    bell = program.database.queued.listener()
+
+    async def work() -> None:
+        await program.make_job_runner().run(stopping, bell)
+
+    return [work, *_periodics_of("jobs")(program, stopping)]
+
+
 ROLES: Mapping[str, Role] = {
     "web": Role("answers HTTP requests", _web, unless="relay"),
     "sequencer": Role("gives committed writes their order (PostgreSQL only; any number may run)", _sequence),
@@ -148,7 +159,7 @@ ROLES: Mapping[str, Role] = {
     "sealer": Role("seals the journal (one leads)", _periodics_of("sealer")),
     "scheduler": Role("sweeps and folds on time (one leads)", _periodics_of("scheduler")),
     "gateway": Role("hands AI work to workers and takes their results (any number may run)", _gateway),
-    "jobs": Role("works off background jobs", _periodics_of("jobs")),
+    "jobs": Role("works off background jobs (any number may run)", _jobs),
 }
 """Every role, what it is for and what it runs."""
 

@@ -106,6 +106,7 @@ class HttpFace:
         state.liveness = self.liveness
         state.drafts, state.openings = self.app.drafts, self.app.openings
         state.live_lines = fleet.Lines(self.app.settings.fleet.live_lines_per_person)
+        state.jobs = self.app.jobs
         state.demo_shops = self.demo_shop
 
     async def _dashboard_principal(self) -> Principal | None:

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from nervio.db.vault import Vault
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.modules.identity.settings import IdentitySettings
+from nervio.modules.jobs.settings import JobsSettings
 from nervio.modules.safety.settings import ActionSettings, SafetySettings
 from nervio.modules.stock.settings import StockSettings
 from nervio.runtime.fleet_transport_settings import FleetTransportSettings
@@ -213,6 +214,7 @@ class Settings(BaseSettings):
     safety: SafetySettings = _group(SafetySettings)
     actions: ActionSettings = _group(ActionSettings)
     fleet: FleetSettings = _group(FleetSettings)
+    jobs: JobsSettings = _group(JobsSettings)
     models: ModelSettings = _group(ModelSettings)
     workers: FleetTransportSettings = _group(FleetTransportSettings)
     backup: BackupSettings = _group(BackupSettings)

@@ -23,18 +23,17 @@ from nervio.db import leases, migrate
 from nervio.db.batch import Lane
 from nervio.db.context import Ctx
 from nervio.db.database import Database
-from nervio.db.pruning import Pruner
 from nervio.db.vault import Vault
 from nervio.kernel.ids import NIL, new_id
 from nervio.modules.fleet import api as fleet
 from nervio.modules.identity import api as identity
 from nervio.modules.identity.contracts import FirstLogin, Tenant
+from nervio.modules.jobs.api import JobRunner
 from nervio.modules.ledger import api as ledger
 from nervio.modules.ledger.contracts import Sealing
 from nervio.modules.safety.api import DrillSchedule, HaltWatch, Surveillance, start_surveillance
 from nervio.modules.safety.api.actions import ActionWorker, Policy
 from nervio.modules.safety.api.alerts import AlertWorker
-from nervio.modules.safety.api.retention import list_aged
 from nervio.modules.safety.api.rules import ROUND_SECONDS
 from nervio.ports.bus import Bus
 from nervio.ports.clock import Clock
@@ -52,11 +51,12 @@ from nervio.runtime.error_rate import CountsWriter, ErrorRate
 from nervio.runtime.fleet import make_dispatcher, open_models
 from nervio.runtime.halting import MIRROR_SECONDS, HaltMirror
 from nervio.runtime.http.metrics import count_requests
+from nervio.runtime.jobs import make_job_runner
 from nervio.runtime.lock import DirectoryLock
 from nervio.runtime.manifests import MANIFESTS, permissions_of
 from nervio.runtime.outside import Outside
 from nervio.runtime.periodics import PacedWork
-from nervio.runtime.relay import CURSOR as RELAY_CURSOR
+from nervio.runtime.retention import make_pruner
 from nervio.runtime.roles import run_roles
 from nervio.runtime.settings import Settings
 from nervio.web.manifest import Periodic, Probe
@@ -71,7 +71,6 @@ SYSTEM_ACTOR = "nervio"
 
 FOLD_SECONDS = 5.0
 """How often the snapshot of balances is moved forward: reading balances sums what came after it."""
-
 
 DRILL_SECONDS = 5.0
 """How often is looked whether a drill is due; a round ends after about a second."""
@@ -129,6 +128,7 @@ class App:
         self.services = services_of(settings)
         address = settings.nats_url or settings.redis_url
         url = "memory:" if address is None else address.get_secret_value()
+        self.jobs = tuple(job for manifest in MANIFESTS for job in manifest.jobs)
         self.handlers = tuple(handler for manifest in MANIFESTS for handler in manifest.handlers)
         self.bus: Bus = BUSES[url.partition(":")[0]](url, settings.events)
         self.registry = CollectorRegistry()
@@ -215,7 +215,7 @@ class App:
             PacedWork(
                 Periodic("safety.alert", "jobs", ACT_SECONDS, self._started().alerts.run), self._started().alerts.close
             ),
-            PacedWork(Periodic("retention.prune", "scheduler", PRUNE_SECONDS, self._pruner().run)),
+            PacedWork(Periodic("retention.prune", "scheduler", PRUNE_SECONDS, make_pruner(self.settings).run)),
             PacedWork(Periodic("safety.watch_rules", "scheduler", ROUND_SECONDS, self._started().surveillance.run)),
             PacedWork(Periodic("safety.drills", "scheduler", DRILL_SECONDS, DrillSchedule(self.settings.safety).run)),
             *self._mirror(),
@@ -240,11 +240,6 @@ class App:
         figures = [*probes, chain, ErrorRate(lambda: count_requests(self.registry), self.process_id).probe()]
         return start_surveillance(figures, deadline_seconds=self.settings.actions.escalate_seconds)
 
-    def _pruner(self) -> Pruner:
-        kept = self.settings.retention
-        others = list_aged(kept.trips_days, kept.alerts_days)
-        return Pruner(kept.answers_days, kept.events_days, readers=[RELAY_CURSOR], others=others)
-
     def _daily_backup(self) -> tuple[PacedWork, ...]:
         if not self.settings.backup.daily:
             return ()
@@ -258,6 +253,11 @@ class App:
         """What hands out AI work in this process, with its transports to workers; not started."""
         ctx, models, watch = self.system_ctx(), self._started().models, self.halt_watch.find_blocking_effect
         return make_dispatcher(self.settings, models, ctx, self.process_id, watch, self.drafts, self.openings)
+
+    def make_job_runner(self) -> JobRunner:
+        """What works background jobs off in this process; not started."""
+        given, watch = self.settings.jobs, self.halt_watch.find_blocking_effect
+        return make_job_runner(given, self.system_ctx(), self.process_id, self.jobs, watch, alone=self.is_exclusive)
 
     async def first_tenant(self) -> Tenant | None:
         """The shop that was there first; None in an empty installation."""

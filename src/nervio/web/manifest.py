@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nervio.db.context import Ctx
+from nervio.db.jobs import Job
 from nervio.ports.bus import Event
 from nervio.ports.lines import OpenLine
 from nervio.ports.probes import About, Question, Reading
@@ -72,13 +73,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a module brings: routes, periodic work, reactions to events, figures for the rules of safety, permissions with
-    the roles that hold them, its settings group, and what answers Socket.IO (one module does)."""
+    """What a module brings: routes, periodic work, background jobs, reactions to events, figures for the rules of safety,
+    permissions with the roles that hold them, its settings group, and what answers Socket.IO (one module does)."""
 
     name: str
     routers: tuple[APIRouter, ...] = ()
     hot_routes: tuple[HotRoute, ...] = ()
     periodics: tuple[Periodic, ...] = ()
+    jobs: tuple[Job, ...] = ()
     handlers: tuple[EventHandler, ...] = ()
     probes: tuple[Probe, ...] = ()
     permissions: Mapping[str, frozenset[str]] = field(default_factory=dict)

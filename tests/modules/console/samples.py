@@ -14,7 +14,7 @@ from nervio.modules.console.rooms.imports.comparing import Candidate, Change, St
 from nervio.modules.console.rooms.vitals.figures import GROUPS, read_vitals
 from nervio.modules.console.shell import ROOMS, Halt, Person, Shell
 from nervio.modules.console.tables import Choice, Column, Filter, Table
-from tests.modules.console import fleet_samples, outside_samples, safety_samples
+from tests.modules.console import fleet_samples, job_samples, outside_samples, safety_samples
 from tests.modules.console.event_samples import safety_events
 
 NOW = datetime(2026, 3, 12, 20, 41, tzinfo=UTC)
@@ -25,6 +25,8 @@ PERMISSIONS = frozenset(room.permission for room in ROOMS) | {
     "events.replay",
     "fleet.submit",
     "fleet.limit",
+    "jobs.read",
+    "jobs.move",
     "safety.read",
     "safety.stop_installation",
     "safety.rules.read",
@@ -377,7 +379,7 @@ CONTEXTS: dict[str, Callable[[Texts], dict[str, Any]]] = {
     "stock_product": _stock_product, "receipts": _receipts, "receipt_new": _receipt_new, "journal": _journal,
     "journal_entry": _journal_entry, "journal_balances": _journal_balances, "users": _users, "import": _import, "import_preview": _import_preview, "password": _password, "stopped": _stopped, "rules": _rules, "vitals": _vitals, "rule": _rule, **safety_samples.CONTEXTS,
     "safety_events": lambda t: safety_events(t, NOW),
-    "error": _error, "actions": outside_samples.actions, "offline": lambda _t: {}, **fleet_samples.CONTEXTS,
+    "error": _error, "actions": outside_samples.actions, "offline": lambda _t: {}, **fleet_samples.CONTEXTS, **job_samples.CONTEXTS,
 }  # fmt: skip
 
 PATHS = {
@@ -388,5 +390,5 @@ PATHS = {
     "users": "/console/users", "password": "/console/password",
     "import": "/console/import", "import_preview": f"/console/import/{ENTRY}", "stopped": "/console/stopped",
     "rules": "/console/safety/rules", "rule": "/console/safety/rules/refunds", "actions": "/console/safety/actions", "vitals": "/console/safety/vitals", "error": "/console/nowhere", "offline": "/console/offline", **safety_samples.PATHS,
-    "safety_events": "/console/safety/events", **fleet_samples.PATHS,
+    "safety_events": "/console/safety/events", **fleet_samples.PATHS, **job_samples.PATHS,
 }  # fmt: skip

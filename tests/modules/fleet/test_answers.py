@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nervio.db.pruning import Pruner
+from nervio.kernel.errors import NervioError
 from nervio.modules.fleet import api as fleet
 from nervio.modules.fleet.contracts import Priority, SubmitTask, TaskState, WaitReason
 from nervio.modules.fleet.domain.answers import digest_of
@@ -194,3 +196,21 @@ def test_a_kind_of_ones_own_is_asked_each_time_unless_it_says_otherwise() -> Non
     assert digest_of(own) is None
     assert digest_of(replace(own, cache=True)) is not None
     assert digest_of(replace(ASK, payload="no JSON")) is None
+
+
+async def test_tasks_and_answers_that_are_long_over_are_forgotten_and_what_was_used_is_not(store: Store) -> None:
+    hands = Hands()
+    async with a_dispatcher(store, hands) as dispatcher:
+        dispatcher.joined(hands, a_profile())
+        (old,) = await ask(store)
+        (only,) = await handed(dispatcher, hands)
+        await report(dispatcher, a_report(only, usage=USAGE))
+        store.clock.advance(40 * 86_400)
+        new = await fleet.submit_task(store.ctx, replace(ASK, payload='{"q":"hoy"}'))
+        while await Pruner(36_500, 36_500, readers=[], others=fleet.list_aged(30)).run(store.ctx):
+            pass
+    assert [task.id for task in await fleet.list_tasks(store.ctx)] == [new.id]
+    assert (await fleet.submit_task(store.ctx, ASK)).state is TaskState.WAITING
+    assert sum(one.done for one in await fleet.read_usage(store.ctx, "2026-03-01", "2026-12-31")) == 1
+    with pytest.raises(NervioError):
+        await fleet.get_task(store.ctx, old)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from nervio.modules.console import routes
+from nervio.modules.console.jobs import IMPORT_PRODUCTS
 from nervio.modules.console.rooms.account import routes as account
 from nervio.modules.console.rooms.actions import routes as actions
 from nervio.modules.console.rooms.ask import routes as ask
 from nervio.modules.console.rooms.dashboard import routes as dashboard
 from nervio.modules.console.rooms.imports import routes as imports
+from nervio.modules.console.rooms.jobs import routes as jobs
 from nervio.modules.console.rooms.journal import routes as journal
 from nervio.modules.console.rooms.limits import routes as limits
 from nervio.modules.console.rooms.login import routes as login
@@ -47,6 +49,7 @@ ROOMS = (
     ask,
     workers,
     limits,
+    jobs,
     login,
     setup,
     safety_events,
@@ -54,6 +57,7 @@ ROOMS = (
 
 MANIFEST = Manifest(
     name="console",
+    jobs=(IMPORT_PRODUCTS,),
     routers=(
         routes.files,
         routes.router,

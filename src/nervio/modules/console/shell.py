@@ -61,6 +61,7 @@ ROOMS = (
         "g t",
         also=("/console/ask", "/console/workers", "/console/limits"),
     ),
+    Room("jobs", "/console/jobs", "clock", "jobs.read", "g b"),
     Room("safety", "/console/safety", "alert", "safety.read", "g e"),
     Room("users", "/console/users", "people", "identity.users.read", "g u"),
 )

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from nervio.db.context import Ctx
+from nervio.db.pruning import Aged
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.errors import NervioError, not_found
 from nervio.kernel.ids import is_id
@@ -40,6 +41,7 @@ from nervio.modules.fleet.domain.waiting import why_waiting
 from nervio.modules.fleet.metrics import SUBMITTED, count_refusal, label_of
 from nervio.modules.fleet.store import spend, usage, workers
 from nervio.modules.fleet.store import tasks as store
+from nervio.modules.fleet.store.retention import aged_answers, aged_tasks
 from nervio.modules.fleet.usecases.dispatching import Dispatcher, FindBlocking
 from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.modules.fleet.usecases.following import follow
@@ -255,6 +257,12 @@ async def get_bill(ctx: Ctx, month: str, markup_bp: int = 0) -> Bill:
     return await ctx.read(query)
 
 
+def list_aged(tasks_days: int) -> tuple[Aged, ...]:
+    """What of the fleet is over, to be pruned by its age: tasks with their attempts, and answers that nobody gets any more. What
+    was used and what it cost stays."""
+    return aged_tasks(tasks_days), aged_answers()
+
+
 async def get_statistics(ctx: Ctx) -> Statistics:
     """How the fleet does for the tenant."""
     ctx.require(READ)
@@ -334,6 +342,7 @@ __all__ = [
     "get_limits",
     "get_statistics",
     "get_task",
+    "list_aged",
     "list_predictions",
     "list_tasks",
     "list_workers",

@@ -11,7 +11,7 @@ from nervio.kernel.time import Instant
 LEVELS = ("reduce_only", "read_only", "all")
 """From least to most: returns and releases still pass; nothing is written; nothing is even read."""
 
-STOPPABLE_MODULES = ("identity", "fleet", "catalog", "stock", "sales", "ledger", "console")
+STOPPABLE_MODULES = ("identity", "fleet", "catalog", "stock", "sales", "ledger", "console", "jobs")
 """Modules a halt may name. A name nobody has would be acknowledged and stop nothing, so any other is refused."""
 
 

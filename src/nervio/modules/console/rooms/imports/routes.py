@@ -15,7 +15,7 @@ from nervio.modules.console.answers import page_router
 from nervio.modules.console.requests import Frame, open_frame, redirect, text_of
 from nervio.modules.console.rooms.imports.comparing import Candidate, Status, count
 from nervio.modules.console.rooms.imports.reading import Sheet, UnreadableFile, decode, read_sheet
-from nervio.modules.console.rooms.imports.saving import preview, save
+from nervio.modules.console.rooms.imports.saving import MOST_AT_ONCE, preview, save, save_later
 
 IMPORT = "/console/import"
 WRITE = "catalog.write"
@@ -60,10 +60,13 @@ async def show_preview(request: Request, draft_id: str) -> Response:
 
 @router.post(IMPORT + "/{draft_id}")
 async def save_rows(request: Request, draft_id: str) -> Response:
-    """Saves the good rows and leads back to the preview, which then shows what is left. Sent twice, it saves once."""
+    """Saves the good rows and leads back to the preview, which then shows what is left; many rows become a job, whose page shows
+    how far it is. Sent twice, it saves once."""
     frame = await open_frame(request, WRITE)
     await frame.form()
     _, candidates = await preview(frame, await api.get_draft(frame.ctx, draft_id))
+    if sum(candidate.given is not None for candidate in candidates) > MOST_AT_ONCE:
+        return redirect(f"/console/jobs/{await save_later(frame.ctx, draft_id, candidates)}")
     saved = await save(frame.ctx, draft_id, candidates)
     told = {"created": saved.created, "updated": saved.updated, "late": len(saved.refused)}
     if saved.stopped is not None:

@@ -15,10 +15,15 @@ from nervio.db.context import Ctx
 from nervio.kernel.errors import Kind, NervioError
 from nervio.modules.catalog import api as catalog
 from nervio.modules.catalog.contracts import ProductInput
+from nervio.modules.console.importing import pack
 from nervio.modules.console.requests import Frame
 from nervio.modules.console.rooms.imports.comparing import Candidate, Reader, barcodes_of
 from nervio.modules.console.rooms.imports.reading import Sheet, read_sheet
+from nervio.modules.jobs import api as jobs
+from nervio.modules.jobs.contracts import JobQueued
 
+MOST_AT_ONCE = 2_000
+"""Rows that are saved while the browser waits; more become a job, which a restart does not cut short."""
 ROWS_A_CHUNK = 200
 """A save of so many takes some ten milliseconds of the writer, between which tills have their turn."""
 
@@ -43,6 +48,18 @@ async def preview(frame: Frame, text: str) -> tuple[Sheet, list[Candidate]]:
     owners = await catalog.list_barcode_owners(frame.ctx, (code for row in sheet.rows for code in barcodes_of(row)))
     reader = Reader(frame.formats, frame.t)
     return sheet, await asyncio.to_thread(reader.compare, sheet, known, owners)
+
+
+async def save_later(ctx: Ctx, draft_id: str, candidates: Sequence[Candidate]) -> str:
+    """Has the rows that change something saved by background jobs; the id of the first."""
+    given = [candidate.given for candidate in candidates if candidate.given is not None]
+    found = await jobs.enqueue_jobs(ctx, await asyncio.to_thread(pack, given, draft_id))
+    for outcome in found:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    first = found[0]
+    assert isinstance(first, JobQueued)
+    return first.id
 
 
 async def save(ctx: Ctx, draft_id: str, candidates: Sequence[Candidate]) -> Saved:

@@ -1,0 +1,1 @@
+"""Background jobs: how each stands, and what may be done about it."""
