@@ -172,6 +172,8 @@ class Command(Generic[B, R]):
     offer: Any = None
     """What its caller holds ready for it, such as somebody who is free to do at once what it queues. No part of the request:
     the same key with another offer is the same request."""
+    may_be_repeated: bool = False
+    """Whether it may be sent again without a key when it is unknown whether it was committed: it finds what it did."""
     leaves_work: bool = True
     """Cleared by `decide` where nothing waits in the queue that its operation names: nobody is woken for it."""
     _body_hash: bytes | None = field(default=None, repr=False)

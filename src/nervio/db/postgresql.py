@@ -281,7 +281,8 @@ class PostgreSQLDatabase:
             except (StoreLost, InterfaceError, OSError) as lost:
                 log.warning("store_connection_lost", extra={"lane": lane.value, "error": str(lost)})
                 if connection is not None and getattr(lost, "may_have_committed", True):
-                    outcomes.update({command: unavailable(_UNKNOWN) for command in asked if command.key is None})
+                    lost_for_good = [one for one in asked if one.key is None and not one.may_be_repeated]
+                    outcomes.update({command: unavailable(_UNKNOWN) for command in lost_for_good})
                 broken = self._lanes.pop((lane, turn), None)
                 if broken is not None:
                     with contextlib.suppress(Exception):

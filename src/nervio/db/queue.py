@@ -173,11 +173,11 @@ class Due:
     deadline_at: Instant | None
 
 
-def list_waiting(connection: Connection, queue: str) -> dict[str, list[int]]:
-    """Tenants with work that waits, and the priorities that it has; found by leaping through the index from tenant to tenant:
+def list_waiting(connection: Connection, queue: str, now: Instant) -> dict[str, list[int]]:
+    """Tenants with work that waits and is due, and the priorities that it has; found by leaping through the index from tenant to tenant:
     however much one of them has waiting, it costs a few steps."""
     found: dict[str, list[int]] = {}
-    for tenant_id, priority in connection.execute(_waiting(), {"queue": queue}):
+    for tenant_id, priority in connection.execute(_waiting(), {"queue": queue, "now": now}):
         found.setdefault(tenant_id, []).append(priority)
     return found
 
@@ -192,7 +192,7 @@ def _waiting() -> Select[Any]:
     first = select(_Q.run_at).where(*is_waiting, _Q.tenant_id == tenants.c.value, _Q.priority == each.c.priority)
     first = first.order_by(_Q.run_at).limit(1).correlate(tenants, each)
     pairs = select(tenants.c.value, each.c.priority).join_from(tenants, each, true())
-    present = (tenants.c.value.is_not(None), first.scalar_subquery().is_not(None))
+    present = (tenants.c.value.is_not(None), first.scalar_subquery() <= bindparam("now"))
     return pairs.where(*present).order_by(tenants.c.value, each.c.priority)
 
 

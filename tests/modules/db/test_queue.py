@@ -14,7 +14,7 @@ from nervio.db.queue import QueueBook
 from nervio.db.queue_moves import ENDED, FIRST_PAUSE_SECONDS, TRANSITIONS, Move, State, Work, pause_seconds
 from nervio.kernel.errors import NervioError
 from nervio.kernel.ids import new_id
-from nervio.kernel.time import SECOND, Instant
+from nervio.kernel.time import LATEST, SECOND, Instant
 from tests.builders import NOON, Store
 
 QUEUE = "test"
@@ -230,9 +230,9 @@ async def test_due_work_is_found_by_tenant_and_priority_in_the_order_it_became_d
     foreign = new_id()
     await do(other, Deed("add", foreign))
     now = store.clock.now()
-    tenants = await store.database.read(lambda c: queue.list_waiting(c, QUEUE))
+    tenants = await store.database.read(lambda c: queue.list_waiting(c, QUEUE, LATEST))
     assert tenants == {store.ctx.tenant_id: [0, 1], other.ctx.tenant_id: [1]}
-    assert await store.database.read(lambda c: queue.list_waiting(c, "another")) == {}
+    assert await store.database.read(lambda c: queue.list_waiting(c, "another", LATEST)) == {}
 
     async def due(kinds: tuple[str, ...], priority: int, limit: int = 10, models: tuple[str, ...] = ()) -> list[str]:
         served = dict.fromkeys(kinds, models)

@@ -16,6 +16,7 @@ from nervio.kernel.ids import new_id
 from nervio.kernel.time import SECOND
 from nervio.modules.fleet import api as fleet
 from nervio.modules.fleet.contracts import Priority, SubmitTask, TaskState
+from nervio.modules.fleet.store.limits import count_running
 from nervio.modules.fleet.store.tasks import QUEUE, count_waiting
 from nervio.modules.fleet.usecases.losses import find_lost
 from nervio.modules.fleet.usecases.openings import Openings
@@ -142,8 +143,9 @@ async def test_what_was_claimed_and_not_handed_over_is_found_by_the_sweep(store:
         dispatcher.joined(hands, a_profile())
         await dispatcher.run_once()
         line.loses_word = True
+        ctx = replace(store.ctx, database=line)
         with pytest.raises(OSError, match="after the commit"):
-            await fleet.submit_task(replace(store.ctx, database=line), CHAT, openings=openings)
+            await fleet.submit_task(ctx, replace(CHAT, retries=0), openings=openings)
         assert hands.take() == []
         for _ in range(3):
             store.clock.advance(1)
@@ -185,9 +187,10 @@ async def steps_of_looking(store: Store, *, done: int) -> dict[str, int]:
         await fleet.submit_tasks(store.ctx, [(with_deadline, None)] * 5)
         tenant_id, served = store.ctx.tenant_id, {"chat": set[str]()}
         looks: dict[str, Callable[[Connection], Any]] = {
-            "who waits": lambda c: queue.list_waiting(c, QUEUE),
+            "who waits": lambda c: queue.list_waiting(c, QUEUE, now),
             "what is due": lambda c: queue.list_due(c, QUEUE, tenant_id, served, now, Priority.NORMAL, 40),
             "what was lost": lambda c: find_lost(c, "nobody", now),
+            "how many run": lambda c: count_running(c, [tenant_id]),
             "how many wait": lambda c: count_waiting(TenantConnection(c, tenant_id)),
         }
         return {name: await counted(store, look) for name, look in looks.items()}

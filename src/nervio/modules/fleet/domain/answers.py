@@ -11,6 +11,9 @@ from nervio.kernel.time import SECOND, Instant
 from nervio.modules.fleet.contracts import SubmitTask
 from nervio.modules.fleet.domain.tasks import KINDS
 
+HANDING_SECONDS = 10.0
+"""How long an answer stays at least that others wait for: nobody is to ask anew before they have it."""
+
 
 def digest_of(task: SubmitTask) -> str | None:
     """What tasks have in common that ask for the same: SHA-256 of kind, model and payload, whose keys may come in any order. None
@@ -64,9 +67,9 @@ class KeptAnswer:
         """The task has brought it; whether others wait for it. What one brings that no longer asks for all is its own."""
         if self.task_id != task_id or self.answered_at is not None:
             return False
-        self.result, self.usage, self.answered_at = result, usage, now
-        self.expires_at = now + int(seconds * SECOND)
         is_awaited, self.awaited = self.awaited > 0, 0
+        self.result, self.usage, self.answered_at = result, usage, now
+        self.expires_at = now + int(max(seconds, HANDING_SECONDS if is_awaited else 0.0) * SECOND)
         return is_awaited
 
     def give_up(self, task_id: str) -> bool:

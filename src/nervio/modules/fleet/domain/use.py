@@ -35,7 +35,7 @@ def use_of(usage: str | None) -> Use:
         return NOTHING
     try:
         told: Any = msgspec.json.decode(usage)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return NOTHING
     if not isinstance(told, dict):
         return NOTHING

@@ -173,6 +173,9 @@ class LiveLine:
             )
 
     def _follow(self, task_id: str, after: tuple[int, int] | None) -> None:
+        if self._is_over:
+            return  # the client has gone while its question was being queued
+        self._refuse_too_many(task_id)
         before = self._follows.pop(task_id, None)
         if before is not None:
             before.cancel()

@@ -160,7 +160,7 @@ async def cancel_task(ctx: CurrentCtx, key: IdempotencyKey, task_id: TaskId) -> 
     responses=_MOVES,
     **needs(api.SUBMIT_TASKS),
 )
-async def retry_task(ctx: CurrentCtx, key: IdempotencyKey, task_id: TaskId) -> MovedReply:
+async def retry_task(ctx: CountedCtx, key: IdempotencyKey, task_id: TaskId) -> MovedReply:
     """Queues a task again that failed or was cancelled, with all its attempts."""
     moved = await api.retry_task(ctx, task_id, key)
     return MovedReply(id=moved.id, state=moved.state)

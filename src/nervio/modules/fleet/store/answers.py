@@ -52,7 +52,7 @@ def list_followers(connection: Connection, limit: int) -> list[tuple[str, str, s
         .join_from(queue_items, fleet_answers, kept, isouter=True)
         .join(asking, is_asking, isouter=True)
         .where(_Q.queue == QUEUE, IS_FOLLOWING, or_(_A.answered_at.is_not(None), asking.c.id.is_(None)))
-        .order_by(_Q.tenant_id, _Q.id)
+        .order_by(_Q.tenant_id, _Q.priority, _Q.id)
         .limit(limit)
     )
     return [(row[0], row[1], row[2]) for row in connection.execute(statement)]

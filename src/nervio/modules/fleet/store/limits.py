@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, bindparam, case, func, select
 
 from nervio.db.dialects import Dialect, dialect_of, look_up
-from nervio.db.queue_moves import State
+from nervio.db.queue import IS_RUNNING
 from nervio.db.tables import queue_items
 from nervio.db.tenancy import TenantConnection
 from nervio.db.writes import Insert
@@ -117,10 +117,11 @@ def list_limited(connection: Connection) -> dict[str, Limits]:
 
 
 def count_running(connection: Connection, tenants: Collection[str]) -> dict[str, int]:
-    """How many tasks of these tenants run now, by all owners."""
+    """How many tasks of these tenants run now, by all owners: by the index of what runs, not through all that ever did."""
+    dialect = dialect_of(connection)
     statement = (
         select(_Q.tenant_id, func.count())
-        .where(_Q.queue == QUEUE, _Q.state == State.RUNNING.value, _Q.tenant_id.in_(sorted(tenants)))
+        .where(_Q.queue == QUEUE, IS_RUNNING, dialect.not_by_index(_Q.tenant_id).in_(sorted(tenants)))
         .group_by(_Q.tenant_id)
     )
     return {row[0]: row[1] for row in connection.execute(statement)}
@@ -128,9 +129,7 @@ def count_running(connection: Connection, tenants: Collection[str]) -> dict[str,
 
 def count_own_running(connection: TenantConnection) -> int:
     """How many tasks of the tenant that asks run now."""
-    running = (_Q.queue == QUEUE, _Q.state == State.RUNNING.value, _Q.tenant_id == connection.tenant_id)
-    count: int = connection.execute(select(func.count()).where(*running)).scalar_one()
-    return count
+    return count_running(connection.untenanted(), [connection.tenant_id]).get(connection.tenant_id, 0)
 
 
 def find_limits(connection: TenantConnection) -> tuple[Limits, str | None, Instant | None]:

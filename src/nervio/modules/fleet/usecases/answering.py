@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from typing import Any
 
 import msgspec
 
@@ -14,7 +13,7 @@ from nervio.db.batch import Batch, Book
 from nervio.db.queue import QueueBook, WorkKey
 from nervio.db.queue_moves import Work
 from nervio.db.writes import Insert, Row, Update
-from nervio.kernel.time import LATEST
+from nervio.kernel.time import LATEST, Instant
 from nervio.modules.fleet.book import UsageBook
 from nervio.modules.fleet.domain.answers import KeptAnswer
 from nervio.modules.fleet.domain.use import use_of
@@ -83,13 +82,13 @@ class AnswerBook(Book):
         batch.writes.append(Update(fleet_answers, KEY, COLUMNS, old))
 
 
-def join_answer(batch: Batch, work: Work) -> bool:
-    """Lets a task that waits ask for all that are equal to it, wait for the one that does, or end with the answer that is there.
-    Whether it is to be done by somebody."""
+def join_answer(batch: Batch, work: Work, asked_at: Instant) -> bool:
+    """Lets a task that waits ask for all that are equal to it, wait for the one that does, or end with the answer that is there,
+    or that came since it was asked. Whether it is to be done by somebody."""
     if work.digest is None:
         return True
     answer = batch.book(AnswerBook).find(work.tenant_id, work.digest)
-    if answer.is_fresh(batch.now) or answer.answers(work.created_at):
+    if answer.is_fresh(batch.now) or answer.answers(asked_at):
         end_with(batch, work, answer)
         return False
     if answer.is_asked(work.priority) and answer.task_id != work.id:
@@ -104,7 +103,7 @@ def join_answer(batch: Batch, work: Work) -> bool:
 
 def end_with(batch: Batch, work: Work, answer: KeptAnswer) -> None:
     """Ends a task with an answer that was paid for before."""
-    saved: Any = msgspec.json.decode(answer.usage or "null")
+    saved = msgspec.Raw((answer.usage or "null").encode())
     usage = msgspec.json.encode({"cached": True, "saved": saved}).decode()
     work.answer(answer.result or "null", usage, batch.now)
     used = use_of(answer.usage)

@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from sqlalchemy import Connection
-
 from nervio.db import leases, queue
 from nervio.db.batch import Command, Lane, Operation
 from nervio.db.context import Ctx
@@ -27,13 +25,14 @@ from nervio.modules.fleet.domain.dispatch import Candidate, Turns, choose
 from nervio.modules.fleet.domain.prediction import Speeds
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.modules.fleet.store import workers as worker_store
-from nervio.modules.fleet.store.tasks import QUEUE, write_drafts
+from nervio.modules.fleet.store.tasks import write_drafts
 from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.modules.fleet.usecases.limits import LimitWatch
+from nervio.modules.fleet.usecases.looking import Lookout
 from nervio.modules.fleet.usecases.losses import find_lost
 from nervio.modules.fleet.usecases.openings import Claims, Openings, Places
 from nervio.modules.fleet.usecases.reporting import Reports, check_report
-from nervio.modules.fleet.usecases.roster import Roster
+from nervio.modules.fleet.usecases.roster import Member, Roster
 from nervio.modules.fleet.usecases.trying import (
     CLAIM,
     RECOVER,
@@ -62,8 +61,6 @@ DRAFT_SECONDS = 0.5
 """How often what there is of answers is written down, for those who watch at another process."""
 STATE_SECONDS = 2.0
 """How often the workers' state is written down."""
-MOST_TENANTS = 64
-"""Whose work is looked at in one round; the others come in the next ones, by their turns."""
 LOOK_AHEAD = 32
 """How many tasks more than there is room for are looked at: some may be left waiting for a faster worker."""
 
@@ -90,6 +87,7 @@ class Dispatcher:
         self._clock = ctx.clock
         self.roster = Roster(ctx.clock.now, ctx.clock.monotonic)
         self._speeds, self._turns, self._limits = Speeds(), Turns(), LimitWatch(ctx.clock)
+        self._lookout = Lookout(ctx.clock, self._limits, self._turns, self._is_stopped)
         self._reports = Reports(
             self._ctx, self.roster, self._speeds, self._drafts, self._reported, settings.cache_seconds
         )
@@ -98,7 +96,7 @@ class Dispatcher:
         )
         self._handing: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
-        self._strays: dict[queue.WorkKey, int] = {}
+        self._strays: dict[queue.WorkKey, tuple[int, float]] = {}
         self._lost: list[tuple[str, Assignment, str]] = []
         self._records = WorkerRecords(self._ctx, owner, self.roster, self._speeds)
         self._lease_at = self._sweep_at = self._draft_at = self._state_at = -math.inf
@@ -150,10 +148,10 @@ class Dispatcher:
         """Works until `stopping` is set. `bell` rings when something was queued, and when there is something else to do."""
         self._wake = bell
         self._speeds.load(await self._ctx.database.read(worker_store.read_speeds))
-        for transport in self._transports:
-            await transport.start(self)
-        self._openings.attach(self.places)
         try:
+            for transport in self._transports:
+                await transport.start(self)
+            self._openings.attach(self.places)
             pause = 0.0
             while not stopping.is_set():
                 bell.clear()
@@ -194,8 +192,12 @@ class Dispatcher:
         if now >= self._state_at:
             self._state_at = now + STATE_SECONDS
             await self._records.write()
+        due = min(self._lease_at, self._sweep_at, self._draft_at, self._state_at)
         while await self._dispatch():
-            pass
+            if self._clock.monotonic() >= due:
+                # However much waits: nobody is to take us for dead meanwhile, and what is lost or cancelled is looked after.
+                self.wake()
+                break
         await self._handed_over()
 
     async def close(self) -> None:
@@ -211,6 +213,8 @@ class Dispatcher:
                 self._give_up(member.profile.id, held, "")
             else:
                 outlived += len(held)
+                for assignment in held:
+                    self._drafts.end((assignment.tenant_id, assignment.task_id))
         await self._record_lost()
         await self._reports.close()
         await self._records.write()
@@ -238,12 +242,18 @@ class Dispatcher:
             self.places.is_behind = True  # for all that is known
             return False
         served, most = self.roster.served(), room + LOOK_AHEAD
-        found = await self._ctx.database.read(lambda c: self._find_candidates(c, served, most))
-        chosen = choose(found, capacities, self._turns, self._speeds.predict)
-        waiting = sum(len(tasks) for of_tenant in found.values() for tasks in of_tenant.values())
-        self.places.is_behind = waiting > len(chosen)
+        found = await self._ctx.database.read(lambda c: self._lookout.find(c, served, most))
+        # Asked again: places may have been promised to tasks that came meanwhile.
+        chosen = choose(found.candidates, self.roster.capacities(), self._turns, self._speeds.predict)
+        self.places.is_behind = found.is_cut or len(found) > len(chosen)
         if not chosen:
             return False
+        with self.roster.promising(chosen, self._speeds.predict):
+            given = await self._claim(chosen)
+        return given > 0 and self.places.is_behind
+
+    async def _claim(self, chosen: Sequence[tuple[Candidate, str]]) -> int:
+        """Claims tasks for workers and hands them over; how many."""
         by_tenant: dict[str, list[tuple[str, str]]] = {}
         for task, worker_id in chosen:
             by_tenant.setdefault(task.tenant_id, []).append((task.id, worker_id))
@@ -261,28 +271,7 @@ class Dispatcher:
             elif not (isinstance(outcome, NervioError) and outcome.kind is Kind.HALTED):
                 # Whatever was claimed all the same is found by the next sweep: nobody here holds it.
                 log.warning("claim_failed", extra={"error": str(outcome)})
-        return given > 0 and self.places.is_behind
-
-    def _find_candidates(
-        self, connection: Connection, served: dict[str, set[str]], most: int
-    ) -> dict[str, dict[int, list[Candidate]]]:
-        now = self._clock.now()
-        waiting = queue.list_waiting(connection, QUEUE)
-        room = self._limits.look(connection, waiting)
-        going = [tenant for tenant in waiting if room.get(tenant, most) > 0 and not self._is_stopped(tenant)]
-        tenants = sorted(going, key=lambda tenant: (self._turns.tag(tenant), tenant))
-        return {
-            tenant_id: {
-                priority: [
-                    Candidate(due.tenant_id, due.id, due.kind, due.model, due.priority, due.size)
-                    for due in queue.list_due(
-                        connection, QUEUE, tenant_id, served, now, priority, min(most, room.get(tenant_id, most))
-                    )
-                ]
-                for priority in waiting[tenant_id]
-            }
-            for tenant_id in tenants[:MOST_TENANTS]
-        }
+        return given
 
     def _is_stopped(self, tenant_id: str) -> bool:
         return self._find_blocking(tenant_id, "fleet") is not None
@@ -298,7 +287,9 @@ class Dispatcher:
                 self._drafts.begin((assignment.tenant_id, assignment.task_id))
                 handed.setdefault(worker_id, []).append(assignment)
         for worker_id, assignments in handed.items():
-            task = asyncio.create_task(self._hand(worker_id, assignments), name="nervio-fleet-hand-over")
+            member = self.roster.find(worker_id)
+            assert member is not None, "it was given them a moment ago"
+            task = asyncio.create_task(self._hand(member, assignments), name="nervio-fleet-hand-over")
             self._handing.add(task)
             task.add_done_callback(self._handing.discard)
 
@@ -306,15 +297,16 @@ class Dispatcher:
         if self._handing:
             await asyncio.wait(self._handing)
 
-    async def _hand(self, worker_id: str, assignments: list[Assignment]) -> None:
-        member = self.roster.find(worker_id)
-        if member is None:
-            return  # gone since; its assignments went with it
+    async def _hand(self, member: Member, assignments: list[Assignment]) -> None:
+        worker_id = member.profile.id
+        if self.roster.find(worker_id) is not member:
+            return  # gone since, or started anew; its assignments went with it
         try:
             await member.transport.assign(worker_id, assignments)
         except Exception:
             log.exception("assigning_failed", extra={"worker": worker_id})
-            self._give_up(worker_id, self.roster.leave(worker_id), "The worker could not be reached.")
+            if self.roster.find(worker_id) is member:
+                self._give_up(worker_id, self.roster.leave(worker_id), "The worker could not be reached.")
 
     def _give_up(self, worker_id: str, assignments: Sequence[Assignment], reason: str) -> None:
         """Remembers what is to be run elsewhere; the next round writes it down. Without a reason it counts as no attempt."""
@@ -349,8 +341,9 @@ class Dispatcher:
             await self._record_lost()
         held = self.roster.held()
         now = self._clock.now()
+        here = {**held, **self._reports.under_way(), **self.places.outstanding()}
         found = await self._ctx.database.read(lambda c: find_lost(c, self._owner, now))
-        commands = [self._command(tenant, RECOVER, found.of(tenant), 1) for tenant in found.tenants()]
+        commands = [self._command(tenant, RECOVER, one, 1) for tenant in found.tenants() for one in found.of(tenant)]
         outcomes = await self._ctx.submit_all(commands) if commands else ()
         for command, outcome in zip(commands, outcomes, strict=True):
             if isinstance(outcome, BaseException):
@@ -359,34 +352,41 @@ class Dispatcher:
                 for task_id in outcome.answered:
                     self._drafts.end((command.tenant_id, task_id))
         await self._cancel_unwanted(held, found.owned)
-        await self._hand_back_strays(found.owned)
+        await self._hand_back_strays(found.owned, here)
 
     async def _cancel_unwanted(self, held: dict[queue.WorkKey, int], owned: dict[queue.WorkKey, int]) -> None:
-        """Tells workers to stop what was cancelled, or is overdue, or somebody else's since: held before the look, not ours in
-        it."""
+        """Tells workers to stop what was cancelled, is overdue, or is somebody else's since: held before the look, not ours in it."""
         unwanted: dict[str, list[Assignment]] = {}
+        for worker_id, assignment in self.roster.take_superseded():
+            unwanted.setdefault(worker_id, []).append(assignment)
         for key, token in held.items():
             if owned.get(key) != token:
                 taken = self.roster.take_back(key, token)
                 if taken is not None:
-                    self._drafts.end(key)
+                    self._drafts.end(key, token)
                     unwanted.setdefault(taken[0].profile.id, []).append(taken[1].assignment)
         for worker_id, assignments in unwanted.items():
             member = self.roster.find(worker_id)
             if member is not None:
                 await member.transport.cancel(worker_id, assignments)
 
-    async def _hand_back_strays(self, owned: dict[queue.WorkKey, int]) -> None:
-        """Work that is ours by the database and nobody's here: its claim was committed and its answer lost. Twice seen, since a
-        claim of this very moment looks the same."""
-        here = {**self.roster.held(), **self._reports.under_way()}
+    async def _hand_back_strays(self, owned: dict[queue.WorkKey, int], before: dict[queue.WorkKey, int]) -> None:
+        """Work that is ours by the database and nobody's here: its claim was committed and its answer lost. Seen so for a while,
+        since a claim of this very moment looks the same. Nobody has had it, so that it counts as no attempt."""
+        here, now = {**before, **self.roster.held(), **self._reports.under_way()}, self._clock.monotonic()
         strays = {key: token for key, token in owned.items() if here.get(key) != token}
-        sure = {key: token for key, token in strays.items() if self._strays.get(key) == token}
-        self._strays = {key: token for key, token in strays.items() if key not in sure}
+        seen = {
+            key: self._strays[key] if key in self._strays and self._strays[key][0] == token else (token, now)
+            for key, token in strays.items()
+        }
         by_tenant: dict[str, list[tuple[str, int]]] = {}
-        for (tenant_id, task_id), token in sure.items():
-            by_tenant.setdefault(tenant_id, []).append((task_id, token))
-        commands = [self._command(tenant, RECOVER, Recover(tuple(of), ()), 1) for tenant, of in by_tenant.items()]
+        for (tenant_id, task_id), (token, since) in seen.items():
+            if now - since >= SWEEP_SECONDS:
+                by_tenant.setdefault(tenant_id, []).append((task_id, token))
+        self._strays = seen
+        commands = [
+            self._command(tenant, RECOVER, Recover((), (), strays=tuple(of)), 1) for tenant, of in by_tenant.items()
+        ]
         if commands:
             await self._ctx.submit_all(commands)
 

@@ -14,6 +14,9 @@ from nervio.ports.workers import Chunk
 LONGEST_DRAFT = 1_000_000
 """Characters of an answer that are shown before it is whole; of a longer one the rest comes with the result."""
 
+MOST_EARLY = 1_000
+"""Parts that are kept while one before them is missing."""
+
 
 @dataclass(slots=True)
 class _Making:
@@ -50,6 +53,8 @@ class Drafts:
             making = self._making[key] = _Making(chunk.token)
         if chunk.token < making.token or chunk.n < making.expected:
             return
+        if len(making.early) >= MOST_EARLY and chunk.n != making.expected:
+            return  # the part before them is lost; the whole answer comes with the result
         making.early[chunk.n] = chunk.text
         while making.expected in making.early:
             part = making.early.pop(making.expected)
@@ -63,8 +68,12 @@ class Drafts:
         making = self._making.get(key)
         return None if making is None else Draft(making.token, making.text)
 
-    def end(self, key: TaskKey) -> None:
-        """Forgets a task whose attempt has ended, and wakes who watches it."""
+    def end(self, key: TaskKey, token: int | None = None) -> None:
+        """Forgets a task whose attempt has ended, and wakes who watches it. Of an attempt that another has followed nothing is
+        left to be forgotten."""
+        making = self._making.get(key)
+        if token is not None and making is not None and making.token > token:
+            return
         self._begun.discard(key)
         self._making.pop(key, None)
         self._changed.discard(key)

@@ -31,13 +31,13 @@ class Losses:
         """Those for whom something is to be done."""
         return sorted({*self.orphans, *self.overdue, *self.followers})
 
-    def of(self, tenant_id: str) -> Recover:
+    def of(self, tenant_id: str) -> list[Recover]:
         """What is to be done for one of them."""
-        return Recover(
-            tuple(self.orphans.get(tenant_id, ())),
-            tuple(self.overdue.get(tenant_id, ())),
-            tuple(self.followers.get(tenant_id, ())),
-        )
+        orphans, overdue = self.orphans.get(tenant_id, ()), self.overdue.get(tenant_id, ())
+        followers = self.followers.get(tenant_id, ())
+        found = [Recover(tuple(orphans), tuple(overdue))] if orphans or overdue else []
+        # By themselves: whatever may be wrong with an answer is not to keep what is lost from being found.
+        return [*found, Recover((), (), tuple(followers))] if followers else found
 
 
 def find_lost(connection: Connection, owner: str, now: Instant) -> Losses:

@@ -14,7 +14,7 @@ from nervio.db.execution import Outcome
 from nervio.modules.fleet.contracts import SubmitTask, TaskQueued
 from nervio.modules.fleet.domain.dispatch import Turns, find_worker
 from nervio.modules.fleet.domain.prediction import Speeds
-from nervio.modules.fleet.usecases.roster import Member, Roster
+from nervio.modules.fleet.usecases.roster import Member, Roster, TaskKey
 from nervio.ports.workers import Assignment
 
 Claims = Sequence[tuple[Assignment, str]]
@@ -49,6 +49,7 @@ class Places:
         self._is_stopped, self._monotonic, self._hand_over = is_stopped, monotonic, hand_over
         self.is_behind = True
         """Whether something waits that could not be given out: who comes now comes after it."""
+        self._open: set[Opening] = set()
         self.safe_until = -math.inf
         """Until when, on the monotonic clock, nobody takes what this process has for orphaned."""
 
@@ -71,8 +72,14 @@ class Places:
             capacity.take(seconds)
             member.promised.append(seconds)
             self._turns.charge(tenant_id, seconds)
-            found[n] = Opening(self._owner, member, seconds)
+            opening = found[n] = Opening(self._owner, member, seconds)
+            self._open.add(opening)
         return found
+
+    def outstanding(self) -> dict[TaskKey, int]:
+        """What may have been claimed and was not handed over yet: task → token."""
+        assignments = [opening.assignment for opening in self._open]
+        return {(one.tenant_id, one.task_id): one.token for one in assignments if one is not None}
 
     def settle(self, openings: Sequence[Opening | None], outcomes: Sequence[Outcome]) -> None:
         """Hands over what was claimed, and lets go of the other places. An outcome that is missing counts as a refusal."""
@@ -81,6 +88,7 @@ class Places:
             if opening is None:
                 continue
             opening.member.promised.remove(opening.predicted)
+            self._open.discard(opening)
             outcome = outcomes[n] if n < len(outcomes) else None
             # The answer to a key that was used before tells of another task than the one that was tried here.
             if (

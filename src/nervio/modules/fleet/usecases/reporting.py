@@ -38,6 +38,8 @@ LARGEST_TOKEN = 2**63 - 1
 
 _Waiting = tuple[str, Report, "asyncio.Future[Verdict]"]
 """(worker, what it reports, who waits for the verdict)"""
+AttemptName = tuple[str, str, int, str]
+"""(tenant, task, token, worker)"""
 _FINAL = (Verdict.ACCEPTED, Verdict.LATE, Verdict.REFUSED)
 
 
@@ -86,8 +88,8 @@ class Reports:
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    async def record(self, attempts: Mapping[str, Sequence[EndedAttempt]]) -> dict[tuple[str, str, int], Verdict]:
-        """Writes attempts down by tenant; (tenant, task, token) → what became of it."""
+    async def record(self, attempts: Mapping[str, Sequence[EndedAttempt]]) -> dict[AttemptName, Verdict]:
+        """Writes attempts down by tenant; (tenant, task, token, worker) → what became of it."""
         commands = [
             Command(
                 RECORD,
@@ -102,7 +104,7 @@ class Reports:
         ]
         if not commands:
             return {}
-        verdicts: dict[tuple[str, str, int], Verdict] = {}
+        verdicts: dict[AttemptName, Verdict] = {}
         for command, outcome in zip(commands, await self._ctx.submit_all(commands), strict=True):
             ended = command.body.attempts
             if isinstance(outcome, AttemptsRecorded):
@@ -113,7 +115,7 @@ class Reports:
                 found = (Verdict.RETRY,) * len(ended)
             taken: Counter[AttemptEnding] = Counter()
             for attempt, verdict in zip(ended, found, strict=True):
-                verdicts[command.tenant_id, attempt.task_id, attempt.token] = verdict
+                verdicts[command.tenant_id, attempt.task_id, attempt.token, attempt.worker] = verdict
                 if verdict is Verdict.ACCEPTED:
                     taken[attempt.ending] += 1
             for ending, count in taken.items():
@@ -131,9 +133,9 @@ class Reports:
 
     async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
         # Also what nobody here has given out: a worker may have outlived the process that did, and the store knows the token.
-        by_tenant: dict[str, dict[tuple[str, int], EndedAttempt]] = {}
+        by_tenant: dict[str, dict[tuple[str, int, str], EndedAttempt]] = {}
         for worker_id, report, _ in batch:
-            name = report.task_id, report.token
+            name = report.task_id, report.token, worker_id
             by_tenant.setdefault(report.tenant_id, {}).setdefault(name, _ended(worker_id, report))
         recorded = await self.record({tenant: list(ended.values()) for tenant, ended in by_tenant.items()})
         self._answer(batch, recorded)
@@ -143,18 +145,19 @@ class Reports:
     def _answer(
         self,
         batch: Sequence[_Waiting],
-        recorded: Mapping[tuple[str, str, int], Verdict],
+        recorded: Mapping[AttemptName, Verdict],
     ) -> None:
-        answered: set[tuple[str, str, int]] = set()
-        for _, report, future in batch:
+        answered: set[AttemptName] = set()
+        for worker_id, report, future in batch:
             key = report.tenant_id, report.task_id
-            name = (*key, report.token)
+            name = (*key, report.token, worker_id)
             # Of two reports of one attempt in a batch only the first was written.
             verdict = Verdict.LATE if name in answered else recorded.get(name, Verdict.RETRY)
             answered.add(name)
             if verdict in _FINAL:
-                self._drafts.end(key)
-                taken = self._roster.take_back(key, report.token)
+                taken = self._roster.take_back(key, report.token, worker_id)
+                if taken is not None or verdict is Verdict.ACCEPTED:
+                    self._drafts.end(key, report.token)
                 if taken is not None and verdict is Verdict.ACCEPTED:
                     metrics.count_use(taken[1].assignment.kind, use_of(report.usage))
                     self._learn(report, *taken)
@@ -213,8 +216,9 @@ def _at_most(seconds: float, most: float) -> float:
 
 def _is_json(text: str) -> bool:
     try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+        # To the bottom: a number that is too large for any, say, is found only then, and would break whoever reads it later.
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return False
     return True
 

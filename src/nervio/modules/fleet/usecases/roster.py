@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from nervio.kernel.time import Instant
 from nervio.modules.fleet.contracts import WorkerStatus
-from nervio.modules.fleet.domain.dispatch import Capacity, slots_free_at
+from nervio.modules.fleet.domain.dispatch import Candidate, Capacity, Predict, slots_free_at
 from nervio.modules.fleet.store.workers import WorkerState
 from nervio.ports.workers import Assignment, Profile, WorkerTransport
 
@@ -80,6 +81,7 @@ class Roster:
         self._members: dict[str, Member] = {}
         self._holders: dict[TaskKey, tuple[str, int]] = {}
         self._gone: list[WorkerState] = []
+        self._superseded: list[tuple[str, Assignment]] = []
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -115,7 +117,9 @@ class Roster:
             return []
         lost = [held.assignment for held in member.held.values()]
         for assignment in lost:
-            self._holders.pop((assignment.tenant_id, assignment.task_id), None)
+            key = assignment.tenant_id, assignment.task_id
+            if self._holders.get(key) == (worker_id, assignment.token):
+                del self._holders[key]
         member.held.clear()
         self._gone.append(member.state(WorkerStatus.GONE))
         return lost
@@ -131,15 +135,21 @@ class Roster:
         if member is None:
             return False
         key = assignment.tenant_id, assignment.task_id
+        before = self._holders.get(key)
+        if before is not None:
+            # Ended and begun anew before its old holder was told: that one stops now, and has its slot back.
+            taken = self.take_back(key, before[1])
+            if taken is not None:
+                self._superseded.append((before[0], taken[1].assignment))
         begun_at = self._monotonic() if len(member.held) < member.profile.slots else None
         member.held[key] = Held(assignment, predicted, begun_at)
         self._holders[key] = worker_id, assignment.token
         return True
 
-    def take_back(self, key: TaskKey, token: int) -> tuple[Member, Held] | None:
-        """Notes that a task is nobody's any more, where it is held under that token."""
+    def take_back(self, key: TaskKey, token: int, worker_id: str | None = None) -> tuple[Member, Held] | None:
+        """Notes that a task is nobody's any more, where it is held under that token, and by that worker if one is named."""
         holder = self._holders.get(key)
-        if holder is None or holder[1] != token:
+        if holder is None or holder[1] != token or worker_id not in (None, holder[0]):
             return None
         del self._holders[key]
         member = self._members[holder[0]]
@@ -148,6 +158,27 @@ class Roster:
             if at_work.begun_at is None:  # it waited for the slot that is free now
                 at_work.begun_at = self._monotonic()
         return member, held
+
+    def take_superseded(self) -> list[tuple[str, Assignment]]:
+        """What workers have that was given to another since, or to them anew: they are to be told to stop."""
+        superseded, self._superseded = self._superseded, []
+        return superseded
+
+    @contextmanager
+    def promising(self, chosen: Sequence[tuple[Candidate, str]], predict: Predict) -> Iterator[None]:
+        """Keeps the places of tasks that are being claimed from being given away meanwhile."""
+        promised: list[tuple[Member, float]] = []
+        for task, worker_id in chosen:
+            member = self._members.get(worker_id)
+            if member is not None:
+                seconds = predict(task.kind, task.model, worker_id, task.size)
+                member.promised.append(seconds)
+                promised.append((member, seconds))
+        try:
+            yield
+        finally:
+            for member, seconds in promised:
+                member.promised.remove(seconds)
 
     def find_held(self, key: TaskKey, token: int) -> Held | None:
         """The assignment that is held under that token."""

@@ -68,6 +68,8 @@ def _submit(batch: Batch, command: Command[SubmitTask, TaskQueued]) -> TaskQueue
         # The batch had been committed, and the word of it was lost.
         return TaskQueued(before.id, TaskState(before.state), before.created_at)
     limits.admit(batch, command.tenant_id)
+    if offer.opening is not None:
+        offer.opening.assignment = None  # an earlier try may have claimed it, and have been undone
     work = Work(
         tenant_id=command.tenant_id,
         id=offer.id,
@@ -97,7 +99,7 @@ def _submit(batch: Batch, command: Command[SubmitTask, TaskQueued]) -> TaskQueue
     )
     book.add(work)
     batch.book(UsageBook).add(batch, command.tenant_id, task.kind, submitted=1)
-    command.leaves_work = join_answer(batch, work)
+    command.leaves_work = join_answer(batch, work, now)
     if command.leaves_work and offer.opening is not None and limits.begin_one(batch, command.tenant_id):
         command.leaves_work = False
         offer.opening.assignment = claim(work, offer.opening.owner, offer.opening.member.profile.id, now)
@@ -114,6 +116,12 @@ def claim(work: Work, owner: str, worker_id: str, now: Instant) -> Assignment:
 
 def _resolve_named(batch: Batch, commands: Sequence[Command[TaskNamed, TaskMoved]]) -> None:
     want_tasks(batch, [(command.tenant_id, command.body.id) for command in commands])
+
+
+def _resolve_retry(batch: Batch, commands: Sequence[Command[TaskNamed, TaskMoved]]) -> None:
+    _resolve_named(batch, commands)
+    for command in commands:
+        batch.book(LimitsBook).ask(command.tenant_id)
 
 
 def want_tasks(batch: Batch, keys: Sequence[WorkKey]) -> None:
@@ -151,8 +159,10 @@ def _cancel(batch: Batch, command: Command[TaskNamed, TaskMoved]) -> TaskMoved:
 
 def _retry(batch: Batch, command: Command[TaskNamed, TaskMoved]) -> TaskMoved:
     work = _find(batch, command)
+    batch.book(LimitsBook).admit(batch, command.tenant_id)
     work.reopen(batch.now)
-    return TaskMoved(work.id, TaskState.WAITING)
+    command.leaves_work = join_answer(batch, work, batch.now)
+    return TaskMoved(work.id, TaskState(work.state))
 
 
 def note_attempt(batch: Batch, work: Work, ending: AttemptEnding, error: str | None) -> None:
@@ -183,7 +193,7 @@ CANCEL: Operation[TaskNamed, TaskMoved] = Operation(
 )
 """Rings the dispatcher's bell too: the worker that has the task is told to stop."""
 RETRY: Operation[TaskNamed, TaskMoved] = Operation(
-    "fleet.retry", Effect.INCREASE, TaskNamed, TaskMoved, _retry, _resolve_named, enqueues=QUEUE
+    "fleet.retry", Effect.INCREASE, TaskNamed, TaskMoved, _retry, _resolve_retry, enqueues=QUEUE
 )
 
 
@@ -210,7 +220,9 @@ async def queue_tasks(
 def _command(ctx: Ctx, task: SubmitTask, key: str | None, offer: Offer) -> Command[SubmitTask, TaskQueued]:
     if key is None and ctx.receipt is None:
         # Known by its id when it is sent again, so that no answer has to be remembered for it.
-        return Command(SUBMIT, ctx.tenant_id, ctx.actor_id, None, task, lane=ctx.lane, offer=offer)
+        return Command(
+            SUBMIT, ctx.tenant_id, ctx.actor_id, None, task, lane=ctx.lane, offer=offer, may_be_repeated=True
+        )
     command = ctx.command(SUBMIT, task, key)
     command.offer = offer
     return command

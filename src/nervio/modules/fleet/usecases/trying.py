@@ -77,6 +77,8 @@ class Recover:
     orphans: tuple[tuple[str, int], ...]
     overdue: tuple[str, ...]
     followers: tuple[tuple[str, str | None], ...] = ()
+    strays: tuple[tuple[str, int], ...] = ()
+    """(task id, token) of work that was claimed and handed to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ def _resolve_recover(batch: Batch, commands: Sequence[Command[Recover, Recovered
             *(orphan[0] for orphan in command.body.orphans),
             *command.body.overdue,
             *(follower[0] for follower in command.body.followers),
+            *(stray[0] for stray in command.body.strays),
         )
     ]
     want_tasks(batch, keys)
@@ -190,6 +193,11 @@ def _recover(batch: Batch, command: Command[Recover, Recovered]) -> Recovered:
         lose_answer(batch, work)
         usage.add(batch, tenant_id, work.kind, attempts_failed=1, failed=int(work.ended_at is not None))
         orphans += 1
+    for task_id, token in command.body.strays:
+        work = find_task(batch, (tenant_id, task_id))
+        if work is not None and work.state is State.RUNNING and work.token == token:
+            note_attempt(batch, work, AttemptEnding.HANDED_BACK, None)
+            work.park(token, batch.now)
     answered = [
         task_id
         for task_id, asking_id in command.body.followers
@@ -205,7 +213,7 @@ def _settle_follower(batch: Batch, tenant_id: str, task_id: str, gone_id: str | 
         return False
     if gone_id is not None:
         batch.book(AnswerBook).find(tenant_id, work.digest).give_up(gone_id)
-    join_answer(batch, work)
+    join_answer(batch, work, work.created_at)
     return work.ended_at is not None
 
 

@@ -54,7 +54,7 @@ class Lookout:
         return Look(losses, due, min((at for at in soon if at is not None), default=None))
 
     def _find_due(self, connection: Connection, now: Instant, room: int) -> list[queue.Due]:
-        waiting = queue.list_waiting(connection, QUEUE)
+        waiting = queue.list_waiting(connection, QUEUE, now)
         found: dict[str, list[queue.Due]] = {}
         for tenant_id in self._turns.in_order(waiting)[:MOST_TENANTS]:
             jobs: list[queue.Due] = []
