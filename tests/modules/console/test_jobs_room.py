@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,16 @@ from nervio.db.jobs import Job
 from nervio.kernel.ids import new_id
 from nervio.modules.catalog import api as catalog
 from nervio.modules.catalog.contracts import ProductInput
-from nervio.modules.console.importing import LARGEST_PACK, pack, unpack
+from nervio.modules.console import importing
+from nervio.modules.console.importing import pack, unpack
 from nervio.modules.console.rooms.imports.saving import MOST_AT_ONCE
 from nervio.modules.console.shell import Pages
 from nervio.modules.jobs import api as jobs
-from nervio.modules.jobs.contracts import EnqueueJob, JobRecord, JobState
+from nervio.modules.jobs.contracts import EnqueueJob, JobState
 from nervio.modules.safety import api as safety
 from nervio.modules.safety.contracts.halts import Scope
 from tests.modules.console import samples
+from tests.modules.console.job_running import at_work, until_ended
 from tests.modules.console.job_samples import job as a_job_page
 from tests.modules.console.serving import Shop, a_shop, another_shop
 from tests.modules.console.test_importing import confirm, send
@@ -34,28 +35,6 @@ ROOM = "/console/jobs"
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     async with a_shop(tmp_path) as furnished:
         yield furnished
-
-
-@asynccontextmanager
-async def at_work(shop: Shop) -> AsyncIterator[None]:
-    """The program's own runner, running."""
-    app, stopping = shop.program.app, asyncio.Event()
-    bell = app.database.queued.listener()
-    running = asyncio.create_task(app.make_job_runner().run(stopping, bell))
-    try:
-        yield
-    finally:
-        stopping.set()
-        bell.set()
-        await running
-
-
-async def until_ended(shop: Shop, job_id: str) -> JobRecord:
-    """The job once it has ended."""
-    async with asyncio.timeout(30):
-        while (job := await jobs.get_job(shop.ctx, job_id)).ended_at is None:  # noqa: ASYNC110 (looked up in the store)
-            await asyncio.sleep(0.01)
-    return job
 
 
 async def test_a_job_is_followed_cancelled_and_gone_on_with(shop: Shop) -> None:
@@ -122,7 +101,7 @@ async def test_a_cashier_and_a_neighbour_see_no_job(shop: Shop) -> None:
     theirs = await jobs.enqueue_job(await another_shop(shop), EnqueueJob("retired.job", "their secret"))
     assert (await shop.visitor.get(f"{ROOM}/{theirs.id}")).status_code == 404
     for move in ("cancel", "retry"):
-        assert (await shop.visitor.post(f"{ROOM}/{theirs.id}/{move}")).status_code == 404
+        assert (await shop.visitor.post(f"{ROOM}/{theirs.id}/{move}", ROOM)).status_code == 404
     assert theirs.id not in (await shop.visitor.get(ROOM)).text
     cashier = await shop.as_role("cashier")
     assert (await cashier.get(ROOM)).status_code == 403
@@ -157,11 +136,12 @@ async def test_rows_that_the_store_refuses_are_left_out_and_told(shop: Shop) -> 
     assert (job.result["saved"], job.result["refused"], list(job.result["told"])) == (450, 1, ["BAD"])
 
 
-def test_a_file_too_large_for_one_payload_is_several_jobs_in_order() -> None:
-    products = [ProductInput(f"SKU-{new_id()}", f"Producto {new_id()}", n, "ARS") for n in range(9_000)]
+def test_a_file_too_large_for_one_payload_is_several_jobs_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "LARGEST_PACK", 50_000)
+    products = [ProductInput(f"SKU-{new_id()}", f"Producto {new_id()}", n, "ARS") for n in range(6_000)]
     packed = pack(products, "draft")
     assert len(packed) > 1 and len({key for _, key in packed}) == len(packed)
-    assert all(len(job.payload["packed"]) <= LARGEST_PACK for job, _ in packed)
+    assert all(len(job.payload["packed"]) <= 50_000 for job, _ in packed)
     assert [product for job, _ in packed for product in unpack(job.payload)] == products
 
 

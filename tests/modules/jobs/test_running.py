@@ -10,6 +10,8 @@ from sqlalchemy import select, update
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.halt import Halt, Level
 from nervio.db.jobs import Job, JobCtx
+from nervio.db.pruning import Pruner
+from nervio.db.sequencer import number_commits
 from nervio.db.tables import queue_items
 from nervio.kernel.errors import NervioError
 from nervio.kernel.ids import new_id
@@ -194,7 +196,7 @@ async def test_a_row_that_cannot_be_read_is_given_up_and_shown(store: Store, wor
     [
         ({"payload": object()}, "not_json"),
         ({"payload": {"text": "\ud800"}}, "not_json"),
-        ({"payload": "x" * 300_000}, "too_large"),
+        ({"payload": "x" * 3_000_000}, "too_large"),
         ({"name": "no name"}, "invalid_job_name"),
         ({"name": "a." + "b" * 100}, "invalid_job_name"),
         ({"retries": -1}, "invalid_retries"),
@@ -394,3 +396,20 @@ async def test_a_task_of_the_fleet_is_no_job(store: Store) -> None:
         lambda c: c.execute(select(queue_items.c.state).where(queue_items.c.id == job_id)).scalar_one()
     )
     assert kept == "waiting"
+
+
+async def test_what_ended_long_ago_is_forgotten_and_what_waits_is_not(store: Store, workshop: Workshop) -> None:
+    done, waiting = await enqueue(store, "count", 0), await enqueue(store, "retired")
+    await ended(store, a_runner(store, workshop), done)
+    moved = update(queue_items).where(queue_items.c.id == waiting).values(created_at=1, run_at=1)
+    await store.database.bookkeep("prune", lambda c: c.execute(moved))
+    pruner = Pruner(9_999, 9_999, [], api.list_aged(30))
+    await pruner.run(store.ctx)
+    assert len(await api.list_jobs(store.ctx)) == 2
+    store.clock.advance(31 * 86_400)
+    await enqueue(store, "retired")
+    await store.database.bookkeep("sequence", number_commits)
+    await Pruner(9_999, 9_999, [], api.list_aged(30)).run(store.ctx)
+    assert [job.state for job in await api.list_jobs(store.ctx)] == [JobState.WAITING] * 2
+    with pytest.raises(NervioError, match="no job"):
+        await api.get_job(store.ctx, done)

@@ -14,8 +14,8 @@ from nervio.modules.catalog.contracts import ProductInput
 from nervio.modules.jobs.contracts import EnqueueJob, JobPriority
 
 IMPORT_JOB = "console.import_products"
-LARGEST_PACK = 200_000
-"""Bytes of a payload; some twenty thousand products."""
+LARGEST_PACK = 2_000_000
+"""Bytes of a payload; some two hundred thousand products."""
 
 _decoder = msgspec.json.Decoder(list[ProductInput])
 

@@ -14,7 +14,7 @@ from nervio.kernel.time import Instant
 from nervio.modules.jobs.contracts import QUEUE, EnqueueJob, JobMoved, JobQueued, JobState
 from nervio.modules.jobs.domain import check_job
 
-LARGEST_PAYLOAD = 262_144
+LARGEST_PAYLOAD = 2_097_152
 """Bytes. What is larger is stored by its module, and the payload says where."""
 
 

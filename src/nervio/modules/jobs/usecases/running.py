@@ -40,8 +40,8 @@ from nervio.modules.jobs.usecases.looking import FindBlocking, Lookout, find_sto
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
-"""How often it is looked without having been woken: a notice may be lost."""
+POLL_SECONDS = 2.0
+"""How often it is looked without having been woken: a notice may be lost, and a stop may be over."""
 REST_SECONDS = 0.01
 """Between two looks: the bell rings for other queues too."""
 UNKNOWN_SECONDS = 30.0
