@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 2.0
 """How often it is looked without having been woken: a notice may be lost, and a stop may be over."""
 REST_SECONDS = 0.01
-"""Between two looks: the bell rings for other queues too."""
+FRUITLESS_REST_SECONDS = 0.04
+"""Between two looks, and after one that found nothing: the bell rings for every task of the fleet too."""
 UNKNOWN_SECONDS = 30.0
 """How often it is told of jobs that no module knows."""
 LONGEST_PAUSE_SECONDS = 5.0
@@ -91,7 +92,7 @@ class JobRunner:
         self._running: dict[queue.WorkKey, _Running] = {}
         self._bell = asyncio.Event()
         self._lease_until = self._unknown_at = -math.inf
-        self._is_closing = False
+        self._is_closing = self._found = False
 
     async def run(self, stopping: asyncio.Event, bell: asyncio.Event) -> None:
         """Works until `stopping` is set. `bell` rings when something was queued, and when there is something else to do."""
@@ -107,7 +108,7 @@ class JobRunner:
                     known = isinstance(error, NervioError)
                     log.warning("jobs_round_failed", extra={"error": str(error)}, exc_info=not known)
                     wait = pause = min(max(0.25, 2 * pause), LONGEST_PAUSE_SECONDS)
-                await asyncio.sleep(REST_SECONDS)
+                await asyncio.sleep(REST_SECONDS if self._found else FRUITLESS_REST_SECONDS)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await (stopping if pause else bell).wait()
@@ -122,6 +123,7 @@ class JobRunner:
         look = await self._ctx.database.read(lambda c: self._lookout.look(c, now, room))
         losses = look.losses
         strays = {key: token for key, token in losses.owned.items() if key not in before}
+        self._found = bool(look.due or losses.orphans or losses.overdue or strays)
         if losses.orphans or losses.overdue or strays:
             await self._recover(losses, strays)
         for key, running in before.items():
