@@ -133,9 +133,7 @@ class App:
         self.bus: Bus = BUSES[url.partition(":")[0]](url, settings.events)
         self.registry = CollectorRegistry()
         self.drafts, self.openings = fleet.Drafts(), fleet.Openings()
-        self.first_login = None
-        self.on_first_login = None
-        self.unused_login = None
+        self.first_login = self.on_first_login = self.unused_login = None
         scheme = settings.database_address.partition(":")[0]
         self.is_exclusive = DATABASES[scheme].exclusive
         self.database_kind = scheme.partition("+")[0]
