@@ -10,6 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 from bench.figures import percentile
+from bench.fleet.parts import Figures, Part
 from nervio.adapters.clock import SystemClock
 from nervio.adapters.workers.local import LocalWorkers
 from nervio.db import migrate
@@ -49,10 +50,11 @@ async def _nap(job: Job) -> Answer:
     return Answer(None)
 
 
-def measure(tasks: int) -> Waits:
-    """So many tasks of the light tenant, first alone."""
+async def measure(quick: bool) -> Figures:
+    """Tasks of the light tenant, first alone."""
     with tempfile.TemporaryDirectory(prefix="nervio-bench-") as folder:
-        return asyncio.run(_measure(Path(folder), tasks))
+        waits = await _measure(Path(folder), 40 if quick else 200)
+    return {"light_tenant_p95_to_alone": waits.ratio(), "light_tenant_p95_ms": 1000 * percentile(waits.beside, 95)}
 
 
 async def _measure(folder: Path, tasks: int) -> Waits:
@@ -109,3 +111,11 @@ async def _steadily(ask: Callable[[], Awaitable[float]], count: int) -> list[flo
         asked.append(asyncio.ensure_future(ask()))
         await asyncio.sleep(LIGHT_PAUSE_SECONDS)
     return list(await asyncio.gather(*asked))
+
+
+PART = Part(
+    name="light tenant",
+    measure=measure,
+    goals={"light_tenant_p95_to_alone": "<= 1.5"},
+    legend="a task of 0.1 to 0.3 s every 0.1 s, 16 slots; beside a tenant that has a thousand such tasks waiting all the time",
+)

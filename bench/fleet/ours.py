@@ -36,10 +36,19 @@ AT_ONCE = 500
 SLOTS = 256
 PREFIX = "bench/workers"
 TASK = SubmitTask("echo", json.dumps({"body": BODY}))
+PART = "twenty characters 20"
 
 
 async def _echo(job: Job) -> Answer:
     return Answer(job.payload["body"])
+
+
+async def _stream(job: Job) -> Answer:
+    for _ in range(job.payload["parts"]):
+        job.emit(job.payload["text"])
+        # As the parts of a model come: with others served in between.
+        await asyncio.sleep(0)
+    return Answer(job.payload["text"] * job.payload["parts"])
 
 
 class Master:
@@ -73,13 +82,31 @@ class Master:
             taken.append(1000 * (time.perf_counter() - started))
         return {"trips_ms": taken}
 
+    async def stream(self, parts: int) -> dict[str, Any]:
+        """Has an answer made in so many parts and follows it until it has ended, as whoever reads `…/stream` does: the parts as
+        they come, and of what is not there when the task ends the rest from its result."""
+        started = time.perf_counter()
+        task = SubmitTask("stream", json.dumps({"parts": parts, "text": PART}))
+        queued = await fleet.submit_task(self._ctx, task, openings=self._openings)
+        followed, is_whole, first = "", True, 0.0
+        async for part in fleet.follow_answer(self._ctx, self._drafts, queued.id):
+            if part is not None:
+                is_whole &= part.start == len(followed)
+                followed += part.text
+                first = first or time.perf_counter()
+        ended, _ = await fleet.get_task(self._ctx, queued.id)
+        seconds = time.perf_counter() - started
+        is_whole &= ended.result == PART * parts and ended.result.startswith(followed)
+        first_ms = 1000 * ((first or time.perf_counter()) - started)
+        return {"seconds": seconds, "followed": len(followed), "is_whole": is_whole, "first_ms": first_ms}
+
     async def _done(self) -> int:
         return sum(one.done for one in await fleet.read_usage(self._ctx, "2000-01-01", "2100-01-01"))
 
 
 def _workers(broker_port: int | None) -> WorkerTransport:
     if broker_port is None:
-        return LocalWorkers("local", {"echo": _echo}, slots=SLOTS)
+        return LocalWorkers("local", {"echo": _echo, "stream": _stream}, slots=SLOTS)
     return RemoteWorkers(Broker("127.0.0.1", broker_port), PREFIX, GrpcAddress("127.0.0.1:0", "127.0.0.1:0"))
 
 
@@ -110,7 +137,8 @@ async def main(address: str, broker_port: int | None = None) -> None:
     print(json.dumps({"ready": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)
-        answer = await (master.burst(asked["burst"]) if "burst" in asked else master.trips(asked["trips"]))
+        ((name, amount),) = ((name, asked[name]) for name in ("burst", "trips", "stream") if name in asked)
+        answer = await getattr(master, name)(amount)
         print(json.dumps(answer), flush=True)
     stopping.set()
     await running

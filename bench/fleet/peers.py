@@ -64,13 +64,13 @@ PEERS = (
 )
 
 
-async def install() -> Path:
-    """The folder of the programs, installed the first time; raises UnavailableError."""
+async def install(name: str = "task-queues-1", packages: Sequence[str] = PACKAGES) -> Path:
+    """The folder of the programs in an environment of that name, made the first time; raises UnavailableError."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "nervio-bench" / "task-queues-1"
+    folder = Path(base) / "nervio-bench" / name
     if not (folder / "complete").exists():
         await _run([sys.executable, "-m", "venv", str(folder)])
-        await _run([str(folder / "bin" / "pip"), "install", "-q", *PACKAGES])
+        await _run([str(folder / "bin" / "pip"), "install", "-q", *packages])
         (folder / "complete").touch()
     return folder / "bin"
 

@@ -12,7 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
@@ -176,6 +176,8 @@ class _Http:
 
     durable = True
     connections = 256
+    settings: Mapping[str, str] = {}
+    """Variables that the server is started with besides."""
 
     def __init__(self, on_postgres: bool) -> None:
         self._on_postgres = on_postgres
@@ -204,6 +206,7 @@ class _Http:
             "NERVIO_DATA_DIR": str(data),
             "NERVIO_LOG__DIRECTORY": str(workdir / "logs"),
             "NERVIO_SECRETS__DASHBOARD_API_KEY": key,
+            **self.settings,
         }
         if self._url is not None:
             self.environment["NERVIO_DATABASE_URL"] = self._url
