@@ -218,7 +218,7 @@ async def queue_tasks(
 
 
 def _command(ctx: Ctx, task: SubmitTask, key: str | None, offer: Offer) -> Command[SubmitTask, TaskQueued]:
-    if key is None and ctx.receipt is None:
+    if key is None and ctx.receipt is None and ctx.step is None:
         # Known by its id when it is sent again, so that no answer has to be remembered for it.
         return Command(
             SUBMIT, ctx.tenant_id, ctx.actor_id, None, task, lane=ctx.lane, offer=offer, may_be_repeated=True
