@@ -13,7 +13,6 @@ from nervio.modules.fleet.routes.counting import CountedCtx
 from nervio.modules.fleet.schemas.tasks import (
     MovedReply,
     QueuedReply,
-    TaskBody,
     TaskQuery,
     TaskReply,
     TasksBody,
@@ -41,20 +40,6 @@ TASK_SHEET: Sheet[TaskReply] = Sheet("tasks", _CELLS, lambda task: [tuple(getatt
 """A row a task, without what it was asked and answered, which fits no cell."""
 
 _MOVES = refusals(Kind.NOT_FOUND, Kind.CONFLICT, Kind.TOO_MANY)
-
-
-@router.post(
-    "/tasks",
-    operation_id="submit_task",
-    summary="Queue a task",
-    status_code=202,
-    response_model=QueuedReply,
-    responses=refusals(Kind.CONFLICT, Kind.TOO_MANY),
-    **needs(api.SUBMIT_TASKS),
-)
-async def submit_task(request: Request, ctx: CountedCtx, key: IdempotencyKey, body: TaskBody) -> QueuedReply:
-    """Queues a task durably; a worker takes it as soon as one can. Ask for it with `GET /api/tasks/{task_id}`."""
-    return QueuedReply.of(await api.submit_task(ctx, body.to_task(), key, request.app.state.openings))
 
 
 @router.post(
