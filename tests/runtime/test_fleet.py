@@ -42,14 +42,16 @@ async def test_a_question_is_answered_by_the_offline_model_and_counted(tmp_path:
         assert [attempt["ending"] for attempt in task["history"]] == ["done"]
         again = await ask(program, headers, QUESTION)
         assert again["result"]["text"] == task["result"]["text"]
+        assert again["usage"]["cached"] and again["history"] == []
         figures = (await program.client.get("/api/stats", headers=headers)).json()
         assert figures["system"]["total_tasks"] == 2
         assert figures["system"]["queue_length"] == 0
-        assert figures["performance"]["throughput"] == 2
+        assert figures["performance"]["throughput"] == 1
         assert figures["errors"] == {"total_errors": 0, "error_rate": 0.0, "last_error": None}
         days = {"since": task["created_at"][:10], "until": task["created_at"][:10]}
         (used,) = (await program.client.get("/api/fleet/usage", params=days, headers=headers)).json()["usage"]
-        assert used["done"] == 2 and used["output_tokens"] > 0
+        assert (used["done"], used["cached"]) == (2, 1)
+        assert used["saved_output_tokens"] == used["output_tokens"] > 0
 
 
 async def test_texts_become_vectors(tmp_path: Path) -> None:
