@@ -40,8 +40,8 @@ class Database(Protocol):
         and a database without notifications never gives one."""
         ...
 
-    def on_queue_notice(self, notified: Callable[[], None]) -> None:
-        """The same when a process, this one too, may have left work in a queue (`Operation.enqueues`)."""
+    def on_queue_notice(self, notified: Callable[[str], None]) -> None:
+        """The same, with the name of the queue, when a process, this one too, may have left work in a queue (`Operation.enqueues`)."""
         ...
 
     async def submit(self, command: Command[B, R]) -> R:

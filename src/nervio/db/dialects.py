@@ -106,8 +106,8 @@ class Dialect(ABC):
         """Adds the commit row (id, recorded_at, entries, digest); may return it as a write to flush with the rest."""
 
     @abstractmethod
-    def tell_of_work(self, connection: Connection) -> None:
-        """Tells all processes, once the transaction commits, that there may be work in a queue."""
+    def tell_of_work(self, connection: Connection, queue: str) -> None:
+        """Tells all processes, once the transaction commits, that there may be work in the queue."""
 
     @abstractmethod
     def clock(self) -> ColumnElement[int]:
@@ -196,7 +196,7 @@ class SQLiteDialect(Dialect):
         self.run(connection, added, row)
         return []
 
-    def tell_of_work(self, connection: Connection) -> None:
+    def tell_of_work(self, connection: Connection, queue: str) -> None:
         return  # the process that left it there is the one that works it off
 
     def clock(self) -> ColumnElement[int]:
@@ -318,8 +318,8 @@ class PostgreSQLDialect(Dialect):
         # Its position is drawn from a sequence inside the flush, while every row lock is held.
         return [Insert(commits, ("id", "recorded_at", "entries", "digest"), [row])]
 
-    def tell_of_work(self, connection: Connection) -> None:
-        self.run(connection, f"SELECT pg_notify('{QUEUE_CHANNEL}', '')", ())
+    def tell_of_work(self, connection: Connection, queue: str) -> None:
+        self.run(connection, f"SELECT pg_notify('{QUEUE_CHANNEL}', $1)", (queue,))
 
     def clock(self) -> ColumnElement[int]:
         return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)

@@ -127,15 +127,21 @@ def _execute_once(batch: Batch, commands: Sequence[Command[Any, Any]]) -> list[O
     if fresh:
         decided = _decide_all(batch, fresh, outcomes, active)
         if decided:
-            if any(
-                command.operation.enqueues and command.leaves_work and not isinstance(outcomes[command], BaseException)
-                for command in fresh
-            ):
-                batch.dialect.tell_of_work(batch.connection)
+            for queue in sorted(_left_work(fresh, outcomes)):
+                batch.dialect.tell_of_work(batch.connection, queue)
             batch.flush(_answers(keys, outcomes), _receipts(batch, fresh, outcomes))
     for command, first in reversed(twins.items()):  # the first of a receipt may be another's twin by its key
         outcomes[command] = outcomes[first]
     return [outcomes[command] for command in commands]
+
+
+def _left_work(commands: Sequence[Command[Any, Any]], outcomes: Mapping[Command[Any, Any], Outcome]) -> set[str]:
+    """The queues in which what was decided may have left work."""
+    return {
+        command.operation.enqueues
+        for command in commands
+        if command.operation.enqueues and command.leaves_work and not isinstance(outcomes[command], BaseException)
+    }
 
 
 def _settle_receipts(

@@ -94,7 +94,7 @@ class PostgreSQLDatabase:
         self._stop_lock = asyncio.Lock()
         self._halt_connections: list[AsyncConnection] = []
         self._notified: Callable[[], None] | None = None
-        self._queue_notified: Callable[[], None] | None = None
+        self._queue_notified: Callable[[str], None] | None = None
         self._orphans: set[asyncio.Task[None]] = set()
         self._written = 0
         self._next_analyze = FIRST_ANALYZE_WEIGHT
@@ -148,7 +148,7 @@ class PostgreSQLDatabase:
     def on_stop_notice(self, notified: Callable[[], None]) -> None:
         self._notified = notified
 
-    def on_queue_notice(self, notified: Callable[[], None]) -> None:
+    def on_queue_notice(self, notified: Callable[[str], None]) -> None:
         self._queue_notified = notified
 
     async def submit(self, command: Command[B, R]) -> R:
@@ -243,7 +243,7 @@ class PostgreSQLDatabase:
         raw = (await connection.get_raw_connection()).driver_connection
         assert raw is not None
         await raw.add_listener(STOP_CHANNEL, lambda *_: self._notified and self._notified())
-        await raw.add_listener(QUEUE_CHANNEL, lambda *_: self._queue_notified and self._queue_notified())
+        await raw.add_listener(QUEUE_CHANNEL, lambda *told: self._queue_notified and self._queue_notified(told[-1]))
 
     def _keep(self, ending: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(ending)

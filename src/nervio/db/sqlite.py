@@ -184,7 +184,7 @@ class SQLiteDatabase:
     def on_stop_notice(self, notified: Callable[[], None]) -> None:
         return  # SQLite tells nobody; the watch polls.
 
-    def on_queue_notice(self, notified: Callable[[], None]) -> None:
+    def on_queue_notice(self, notified: Callable[[str], None]) -> None:
         return  # one process works the queue off, and knows what it left there
 
     async def submit(self, command: Command[B, R]) -> R:

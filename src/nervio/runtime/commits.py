@@ -21,17 +21,18 @@ class Bell:
     """Wakes those who wait, once each; a ring while somebody works is heard when they wait again."""
 
     def __init__(self) -> None:
-        self._events: list[asyncio.Event] = []
+        self._events: list[tuple[str, asyncio.Event]] = []
 
-    def ring(self) -> None:
-        """Wakes everybody. On the event loop."""
-        for event in self._events:
-            event.set()
+    def ring(self, about: str = "") -> None:
+        """Wakes those who listen for that, or for anything; everybody where nothing is said. On the event loop."""
+        for wanted, event in self._events:
+            if not about or wanted in ("", about):
+                event.set()
 
-    def listener(self) -> asyncio.Event:
-        """An event that every ring sets; the listener clears it before it looks."""
+    def listener(self, about: str = "") -> asyncio.Event:
+        """An event that rings set; the listener clears it before it looks."""
         event = asyncio.Event()
-        self._events.append(event)
+        self._events.append((about, event))
         return event
 
 
@@ -44,7 +45,7 @@ class RingingDatabase:
         self.numbered = Bell()
         """Rings when there may be new positions to follow: after a commit that numbers itself, or by the sequencer."""
         self.queued = Bell()
-        """Rings when a command that may leave work in a queue has committed, in whichever process."""
+        """Rings with the name of a queue when a command that may leave work in it has committed, in whichever process."""
         database.on_queue_notice(self.queued.ring)
         self._on_stop: Callable[[], None] = lambda: None
 
@@ -54,7 +55,7 @@ class RingingDatabase:
     async def read_reserved(self, query: Callable[[Connection], T]) -> T:
         return await self._database.read_reserved(query)
 
-    def on_queue_notice(self, notified: Callable[[], None]) -> None:
+    def on_queue_notice(self, notified: Callable[[str], None]) -> None:
         self._database.on_queue_notice(notified)
 
     def on_stop_notice(self, notified: Callable[[], None]) -> None:
@@ -64,14 +65,14 @@ class RingingDatabase:
         reply = await self._database.submit(command)
         self._ring()
         if command.operation.enqueues and command.leaves_work:
-            self.queued.ring()
+            self.queued.ring(command.operation.enqueues)
         return reply
 
     async def submit_all(self, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
         outcomes = await self._database.submit_all(commands)
         self._ring()
-        if any(command.operation.enqueues and command.leaves_work for command in commands):
-            self.queued.ring()
+        for queue in {command.operation.enqueues for command in commands if command.leaves_work} - {""}:
+            self.queued.ring(queue)
         return outcomes
 
     async def run_exclusive(self, command: Command[B, R]) -> R | PendingStop:

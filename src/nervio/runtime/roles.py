@@ -122,7 +122,7 @@ def _handlers(program: Program, stopping: asyncio.Event) -> list[Work]:
 
 
 def _gateway(program: Program, stopping: asyncio.Event) -> list[Work]:
-    bell = program.database.queued.listener()
+    bell = program.database.queued.listener("fleet")
 
     async def work() -> None:
         # Begun again with new transports: what one remembers of its workers ended with it.
@@ -143,7 +143,7 @@ def _periodics_of(role: str) -> Callable[[Program, asyncio.Event], list[Work]]:
 
 
 def _jobs(program: Program, stopping: asyncio.Event) -> list[Work]:
-    bell = program.database.queued.listener()
+    bell = program.database.queued.listener("jobs")
 
     async def work() -> None:
         await program.make_job_runner().run(stopping, bell)
