@@ -77,7 +77,7 @@ async def test_workers_of_a_master_that_ends_go_to_the_other_with_what_they_have
         ending = await going.enter_async_context(a_master(store, transport(prefix)))
         await until(lambda: of(staying) | of(ending) == set(NAMES) and not of(staying) & of(ending))
         ids = await staying.submit_many([{"echo": n, "sleep_seconds": 1.0} for n in range(12)])
-        await until(lambda: len(staying.dispatcher.roster.held()) + len(ending.dispatcher.roster.held()) == 12)
+        await until(lambda: len(staying.dispatcher.roster.held()) + len(ending.dispatcher.roster.held()) == len(NAMES))
         await going.aclose()
         await until(lambda: of(staying) == set(NAMES), 5)
         ended = [await staying.ended(task_id) for task_id in ids]

@@ -86,7 +86,11 @@ async def test_a_bug_costs_an_attempt_and_nothing_else(store: Store, caplog: pyt
 
     async with working(store, {"echo": crash_once}) as ctx:
         queued = await fleet.submit_task(ctx, ECHO)
-        task, _ = await fleet.wait_for_task(ctx, queued.id, 0.3)
+        task, _ = await fleet.get_task(ctx, queued.id)
+        async with asyncio.timeout(10):
+            while task.error is None:
+                await asyncio.sleep(0.01)
+                task, _ = await fleet.get_task(ctx, queued.id)
         assert (task.state, task.error) == (TaskState.WAITING, "KeyError: 'words'")
         store.clock.advance(1)
         task, _ = await fleet.wait_for_task(ctx, queued.id, 10)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-UNKNOWN_SECONDS = 1.0
-"""The guess where nothing of the kind has ever been done."""
+UNKNOWN_SECONDS = 0.1
+"""The guess where nothing of the kind has ever been done: short enough that a worker is handed as many as it takes."""
 SHORTEST_SECONDS = 0.0001
 PRIOR_SAMPLES = 2.0
 """How many samples of its own outweigh what is known of all workers together."""
