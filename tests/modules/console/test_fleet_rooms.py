@@ -41,7 +41,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
 
 def a_question(text: str = QUESTION, **more: Any) -> SubmitTask:
     payload = json.dumps({"messages": [{"role": "user", "content": text}]})
-    return replace(SubmitTask("chat", payload), **more)
+    return replace(SubmitTask("chat", payload, cache=False), **more)
 
 
 @asynccontextmanager
