@@ -125,7 +125,7 @@ async def test_two_masters_that_take_results_at_once_lose_no_millionth(postgres_
     async with a_postgres_store(postgres_url) as store, open_postgres(store.address, tomorrow) as second:
         twin = replace(store, database=second, clock=tomorrow, ctx=replace(store.ctx, database=second, clock=tomorrow))
         for _ in range(120):
-            await fleet.submit_task(store.ctx, SubmitTask("chat", "{}"))
+            await fleet.submit_task(store.ctx, SubmitTask("chat", "{}", cache=False))
         hands = {"a": Hands("a"), "b": Hands("b")}
         async with a_dispatcher(store, hands["a"]) as one, a_dispatcher(twin, hands["b"]) as other:
             masters = {"a": one, "b": other}
