@@ -100,7 +100,8 @@ async def test_a_restarted_broker_loses_no_task_and_costs_no_attempt(
         await fleet.joined("w")
         worker.send(signal.SIGSTOP)
         lost = await fleet.submit_many([{"echo": n} for n in range(6, 10)])
-        await until(lambda: held(fleet, "w") == 4)
+        # By now it is known how long they take: no more than it can begin.
+        await until(lambda: held(fleet, "w") == 2)
         broker.kill()
         worker.send(signal.SIGCONT)
         broker.start()
