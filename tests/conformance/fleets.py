@@ -30,6 +30,7 @@ from nervio.modules.fleet.usecases.dispatching import Dispatcher
 from nervio.modules.fleet.usecases.drafts import Drafts
 from nervio.ports.workers import Answer, Chunk, Job, TaskFailed, WorkerTransport
 from tests.builders import SetClock, Store, a_sqlite_database, furnished
+from tests.mosquitto import OwnMosquitto
 
 WORKER_SOURCE = Path(__file__).parents[2] / "workers" / "python"
 PATIENCE_SECONDS = 20.0
@@ -190,6 +191,17 @@ async def a_worker(
     finally:
         worker.kill()
         await process.wait()
+
+
+def url(broker: OwnMosquitto) -> str:
+    """Where workers find the broker."""
+    return f"mqtt://127.0.0.1:{broker.port}"
+
+
+def held(fleet: Fleet, worker_id: str) -> int:
+    """How many attempts the master believes it to have."""
+    member = fleet.dispatcher.roster.find(worker_id)
+    return 0 if member is None else len(member.held)
 
 
 def a_prefix() -> str:

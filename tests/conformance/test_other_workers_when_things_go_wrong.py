@@ -13,7 +13,7 @@ from nervio.adapters.workers.grpc import GrpcAddress
 from nervio.modules.fleet import api
 from tests.builders import Store
 from tests.conformance.certificates import Authority
-from tests.conformance.fleets import Fleet, a_living_store, a_master, a_worker, remote, until
+from tests.conformance.fleets import a_living_store, a_master, a_worker, held, remote, until, url
 from tests.mosquitto import OwnMosquitto, a_mosquitto
 from tests.other_workers import built
 
@@ -43,17 +43,6 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A store whose clock goes."""
     async with a_living_store(tmp_path) as made:
         yield made
-
-
-def url(broker: OwnMosquitto) -> str:
-    """Where workers find the broker."""
-    return f"mqtt://127.0.0.1:{broker.port}"
-
-
-def held(fleet: Fleet, worker_id: str) -> int:
-    """How many attempts the master believes it to have."""
-    member = fleet.dispatcher.roster.find(worker_id)
-    return 0 if member is None else len(member.held)
 
 
 async def test_killed_it_is_gone_at_once_and_its_task_runs_elsewhere(

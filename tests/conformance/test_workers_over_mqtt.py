@@ -18,12 +18,13 @@ from nervio.adapters.workers.mqtt import RemoteWorkers
 from nervio.modules.fleet import api
 from tests.builders import Store
 from tests.conformance.fleets import (
-    Fleet,
     a_living_store,
     a_master,
     a_worker,
+    held,
     remote,
     until,
+    url,
 )
 from tests.mosquitto import OwnMosquitto, a_mosquitto
 
@@ -47,11 +48,6 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield made
 
 
-def url(broker: OwnMosquitto) -> str:
-    """Where workers find the broker."""
-    return f"mqtt://127.0.0.1:{broker.port}"
-
-
 async def test_a_worker_that_is_there_first_is_noticed_and_so_is_one_that_comes_later(
     tmp_path: Path, store: Store, broker: OwnMosquitto
 ) -> None:
@@ -72,7 +68,7 @@ async def test_a_killed_worker_is_gone_at_once_and_its_task_runs_elsewhere(
     ):
         await fleet.joined("first")
         task_id = await fleet.submit({"echo": "done elsewhere", "sleep_seconds": 1})
-        await until(lambda: _held(fleet, "first") == 1)
+        await until(lambda: held(fleet, "first") == 1)
         async with a_worker(tmp_path, url(broker), PREFIX, worker_id="second"):
             await fleet.joined("second")
             first.kill()
@@ -94,7 +90,7 @@ async def test_a_restarted_broker_loses_no_task_and_costs_no_attempt(
     ):
         await fleet.joined("w")
         before = await fleet.submit_many([{"echo": n, "sleep_seconds": 0.5} for n in range(6)])
-        await until(lambda: _held(fleet, "w") == 4)
+        await until(lambda: held(fleet, "w") == 4)
         await asyncio.sleep(0.2)  # the worker has them
         broker.kill()
         await until(lambda: not fleet.is_ready("w"))
@@ -117,7 +113,7 @@ async def test_what_a_broker_lost_on_its_way_is_given_out_again_and_costs_no_att
         await fleet.joined("w")
         worker.send(signal.SIGSTOP)
         ids = await fleet.submit_many([{"echo": n} for n in range(4)])
-        await until(lambda: _held(fleet, "w") == 4)
+        await until(lambda: held(fleet, "w") == 4)
         broker.kill()
         worker.send(signal.SIGCONT)
         broker.start()
@@ -192,7 +188,7 @@ async def test_a_worker_that_is_told_to_leave_finishes_what_it_does_and_hands_ba
     ):
         await fleet.joined("leaving")
         ids = await fleet.submit_many([{"echo": n, "sleep_seconds": 0.5} for n in range(3)])
-        await until(lambda: _held(fleet, "leaving") == 3)
+        await until(lambda: held(fleet, "leaving") == 3)
         await asyncio.sleep(0.1)
         leaving.send(signal.SIGTERM)
         await asyncio.wait_for(leaving.process.wait(), 10)
@@ -214,7 +210,7 @@ async def test_a_worker_that_may_not_finish_in_time_hands_back_what_it_does(
     ):
         await fleet.joined("slow")
         task_id = await fleet.submit({"sleep_seconds": 60})
-        await until(lambda: _held(fleet, "slow") == 1)
+        await until(lambda: held(fleet, "slow") == 1)
         await asyncio.sleep(0.2)
         slow.send(signal.SIGTERM)
         await asyncio.wait_for(slow.process.wait(), 10)
@@ -232,7 +228,7 @@ async def test_a_result_of_a_frozen_worker_is_late_and_counts_once(
     ):
         await fleet.joined("frozen")
         task_id = await fleet.submit({"echo": "once", "sleep_seconds": 0.3})
-        await until(lambda: _held(fleet, "frozen") == 1)
+        await until(lambda: held(fleet, "frozen") == 1)
         frozen.send(signal.SIGSTOP)
         await until(lambda: not fleet.is_there("frozen"))
         async with a_worker(tmp_path, url(broker), PREFIX, worker_id="awake"):
@@ -267,7 +263,7 @@ async def test_results_wait_for_a_master_that_is_away(tmp_path: Path, store: Sto
         async with a_master(store, transport) as fleet:
             await fleet.joined("w")
             task_id = await fleet.submit({"echo": "kept", "sleep_seconds": 0.5})
-            await until(lambda: _held(fleet, "w") == 1)
+            await until(lambda: held(fleet, "w") == 1)
             port = transport.grpc_endpoint
         await asyncio.sleep(1.0)
         async with a_master(store, _on(broker.port, port)) as fleet:
@@ -278,11 +274,6 @@ async def test_results_wait_for_a_master_that_is_away(tmp_path: Path, store: Sto
 
 def _on(broker_port: int, address: str) -> RemoteWorkers:
     return remote(broker_port, PREFIX, GrpcAddress(address, address))
-
-
-def _held(fleet: Fleet, worker_id: str) -> int:
-    member = fleet.dispatcher.roster.find(worker_id)
-    return 0 if member is None else len(member.held)
 
 
 def _publish(broker: OwnMosquitto, worker_id: str, register: object) -> None:

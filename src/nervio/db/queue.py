@@ -53,6 +53,8 @@ _WRITTEN = {
 """What the moves of nearly all work change. Less to write, and above all fewer indexes to look after."""
 PRIORITIES = 3
 """From 0, the most urgent, to 2."""
+MOST_RECOVERED = 500
+"""Of each kind of loss in one look; the rest is found by the next."""
 OWNER_LEASE = "queue:"
 """What the lease of an owner is named by: `queue:<owner>`. Who let it run out has nothing any more."""
 
@@ -111,6 +113,11 @@ class QueueBook(Book):
 
     def _put_back(self, key: WorkKey, before: Row) -> None:
         self._works[key] = Work(*before)
+
+    def find_in(self, queue: str, key: WorkKey) -> Work | None:
+        """The same, of one queue; None also where the id is other work's, which is left alone."""
+        work = self.peek(key)
+        return None if work is None or work.queue != queue else self.find(key)
 
     def mark(self) -> int:
         return len(self._undo)
@@ -267,6 +274,27 @@ def list_owned(connection: Connection, queue: str, owner: str) -> dict[WorkKey, 
     """Work that an owner has: its key → the token of the claim."""
     statement = select(_Q.tenant_id, _Q.id, _Q.token).where(_Q.queue == queue, IS_RUNNING, _Q.owner == owner)
     return {(row[0], row[1]): row[2] for row in connection.execute(statement)}
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """`orphans`: tenant → (id, token) of work whose owner let its lease run out; `overdue`: tenant → work whose deadline is over;
+    `owned`: what the owner who asks has by the database, with the tokens."""
+
+    orphans: dict[str, list[tuple[str, int]]]
+    overdue: dict[str, list[str]]
+    owned: dict[WorkKey, int]
+
+
+def find_losses(connection: Connection, queue: str, owner: str, now: Instant) -> Losses:
+    """What has got lost, and what is still the owner's: one look without locks, so that what is done about it looks again."""
+    orphans: dict[str, list[tuple[str, int]]] = {}
+    for tenant_id, work_id, token in list_orphans(connection, queue, now, MOST_RECOVERED):
+        orphans.setdefault(tenant_id, []).append((work_id, token))
+    overdue: dict[str, list[str]] = {}
+    for tenant_id, work_id in list_overdue(connection, queue, now, MOST_RECOVERED):
+        overdue.setdefault(tenant_id, []).append(work_id)
+    return Losses(orphans, overdue, list_owned(connection, queue, owner))
 
 
 def count_running(connection: Connection, queue: str) -> dict[str, int]:

@@ -98,6 +98,14 @@ class Work:
     digest: str | None = None
     """What it has in common with work that asks for the same."""
 
+    def is_due(self, now: Instant) -> bool:
+        """Whether it may be claimed."""
+        return self.state is State.WAITING and self.run_at <= now
+
+    def is_overdue(self, now: Instant) -> bool:
+        """Whether it has not ended although its deadline is over."""
+        return self.state not in ENDED and self.deadline_at is not None and self.deadline_at <= now
+
     def claim(self, owner: str, worker: str | None, now: Instant) -> int:
         """Gives it to somebody; the token under which it will be taken back. Refused unless it waits and its time has come."""
         if self.run_at > now:

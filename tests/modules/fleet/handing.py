@@ -12,7 +12,8 @@ from nervio.db.database import Database
 from nervio.db.execution import Outcome
 from nervio.db.halt import Halt
 from nervio.kernel.ids import NIL, new_id
-from nervio.modules.fleet.api import Dispatcher, Drafts, Openings
+from nervio.modules.fleet.api import Dispatcher, Drafts, Openings, get_task
+from nervio.modules.fleet.contracts import TaskState
 from nervio.modules.fleet.settings import FleetSettings
 from nervio.ports.workers import Assignment, Ending, Master, Profile, Report, Verdict, WorkerTransport
 from tests.builders import Store
@@ -93,6 +94,17 @@ async def report(dispatcher: Dispatcher, one: Report, worker_id: str = "w1") -> 
     """What becomes of a report."""
     (verdict,) = await dispatcher.report(worker_id, [one])
     return verdict
+
+
+async def handed(dispatcher: Dispatcher, hands: Hands) -> list[Assignment]:
+    """What a round gives the worker."""
+    await dispatcher.run_once()
+    return hands.take()
+
+
+async def state_of(store: Store, task_id: str) -> TaskState:
+    """Where a task stands."""
+    return (await get_task(store.ctx, task_id))[0].state
 
 
 @asynccontextmanager

@@ -14,9 +14,9 @@ from nervio.kernel.errors import NervioError
 from nervio.modules.fleet import api as fleet
 from nervio.modules.fleet.contracts import Priority, SubmitTask, TaskState, WaitReason
 from nervio.modules.fleet.domain.answers import HANDING_SECONDS, digest_of
-from nervio.ports.workers import Assignment, Ending, Verdict
+from nervio.ports.workers import Ending, Verdict
 from tests.builders import Store
-from tests.modules.fleet.handing import SETTINGS, Hands, a_dispatcher, a_profile, a_report, report
+from tests.modules.fleet.handing import SETTINGS, Hands, a_dispatcher, a_profile, a_report, handed, report
 
 ASK = SubmitTask("chat", '{"q":"¿cuánto?"}')
 USAGE = '{"input_tokens":30,"output_tokens":5,"cost_micros":900,"currency":"USD"}'
@@ -30,11 +30,6 @@ async def ask(store: Store, count: int = 1, task: SubmitTask = ASK) -> list[str]
 
 async def states(store: Store, ids: list[str]) -> list[TaskState]:
     return [(await fleet.get_task(store.ctx, task_id))[0].state for task_id in ids]
-
-
-async def handed(dispatcher: fleet.Dispatcher, hands: Hands) -> list[Assignment]:
-    await dispatcher.run_once()
-    return hands.take()
 
 
 async def test_a_hundred_equal_questions_are_one_call(store: Store) -> None:

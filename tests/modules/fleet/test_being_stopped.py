@@ -10,7 +10,7 @@ from nervio.modules.safety import api as safety
 from nervio.modules.safety.contracts.halts import Scope
 from nervio.ports.workers import Ending, Verdict
 from tests.builders import Store
-from tests.modules.fleet.handing import Hands, Line, a_dispatcher, a_profile, a_report, report
+from tests.modules.fleet.handing import Hands, Line, a_dispatcher, a_profile, a_report, report, state_of
 
 CHAT = SubmitTask("chat", "{}", cache=False)
 
@@ -33,17 +33,13 @@ async def test_what_a_dead_dispatcher_had_given_out_is_taken_over_when_its_lease
                 store.clock.advance(4)
                 second.seen("w2")
                 await second.run_once()
-            assert await second_state(store, queued.id) is TaskState.FAILED, "its one attempt was lost with it"
+            assert await state_of(store, queued.id) is TaskState.FAILED, "its one attempt was lost with it"
             await fleet.retry_task(store.ctx, queued.id)
             await second.run_once()
             (again,) = alive.take("w2")
             assert again.token > lost.token
             assert await report(first, a_report(lost)) is Verdict.LATE
             assert await report(second, a_report(again), "w2") is Verdict.ACCEPTED
-
-
-async def second_state(store: Store, task_id: str) -> TaskState:
-    return (await fleet.get_task(store.ctx, task_id))[0].state
 
 
 async def test_a_worker_that_outlived_its_dispatcher_brings_its_result_to_the_next(store: Store) -> None:
@@ -56,7 +52,7 @@ async def test_a_worker_that_outlived_its_dispatcher_brings_its_result_to_the_ne
     async with a_dispatcher(store, hands) as second:
         await second.run_once()
         assert await report(second, a_report(assignment)) is Verdict.ACCEPTED
-    assert await second_state(store, queued.id) is TaskState.DONE
+    assert await state_of(store, queued.id) is TaskState.DONE
 
 
 async def test_closing_hands_back_what_local_workers_hold_and_counts_no_attempt(store: Store) -> None:
@@ -111,7 +107,7 @@ async def test_during_a_stop_nothing_is_given_out_and_what_runs_may_end(store: S
         await dispatcher.run_once()
         assert hands.take() == []
         assert await report(dispatcher, a_report(assignment)) is Verdict.ACCEPTED
-    assert await second_state(store, running.id) is TaskState.DONE
+    assert await state_of(store, running.id) is TaskState.DONE
     task, attempts = await fleet.get_task(store.ctx, waiting.id)
     assert (task.state, task.attempts, attempts) == (TaskState.WAITING, 0, [])
 
@@ -146,6 +142,6 @@ async def test_a_report_that_cannot_be_written_down_is_to_be_repeated(store: Sto
         assert await report(dispatcher, a_report(assignment)) is Verdict.RETRY
         line.is_cut = False
         assert await report(dispatcher, a_report(assignment)) is Verdict.ACCEPTED
-    assert await second_state(store, queued.id) is TaskState.DONE
+    assert await state_of(store, queued.id) is TaskState.DONE
     owned = await store.database.read(lambda c: queue.count_running(c, "fleet"))
     assert store.ctx.tenant_id not in owned

@@ -10,13 +10,9 @@ from nervio.modules.fleet import api as fleet
 from nervio.modules.fleet.contracts import AttemptEnding, Priority, SubmitTask, TaskState, WorkerStatus
 from nervio.ports.workers import Chunk, Ending, Verdict
 from tests.builders import Store
-from tests.modules.fleet.handing import Hands, a_dispatcher, a_profile, a_report, report
+from tests.modules.fleet.handing import Hands, a_dispatcher, a_profile, a_report, report, state_of
 
 CHAT = SubmitTask("chat", '{"q":"¿cuánto?"}', cache=False)
-
-
-async def state_of(store: Store, task_id: str) -> TaskState:
-    return (await fleet.get_task(store.ctx, task_id))[0].state
 
 
 async def endings_of(store: Store, task_id: str) -> list[AttemptEnding]:

@@ -16,7 +16,6 @@ from nervio.kernel.ids import new_id
 from nervio.kernel.time import SECOND
 from nervio.modules.fleet import api as fleet
 from nervio.modules.fleet.contracts import Priority, SubmitTask, TaskState
-from nervio.modules.fleet.store.limits import count_running
 from nervio.modules.fleet.store.tasks import QUEUE, count_waiting
 from nervio.modules.fleet.usecases.losses import find_lost
 from nervio.modules.fleet.usecases.openings import Openings
@@ -25,13 +24,9 @@ from nervio.modules.safety import api as safety
 from nervio.modules.safety.contracts.halts import Scope
 from nervio.ports.workers import Verdict
 from tests.builders import Store, a_store
-from tests.modules.fleet.handing import Hands, Line, a_dispatcher, a_profile, a_report, report
+from tests.modules.fleet.handing import Hands, Line, a_dispatcher, a_profile, a_report, handed, report, state_of
 
 CHAT = SubmitTask("chat", "{}", cache=False)
-
-
-async def state_of(store: Store, task_id: str) -> TaskState:
-    return (await fleet.get_task(store.ctx, task_id))[0].state
 
 
 async def test_a_task_for_which_somebody_is_free_is_handed_over_with_the_commit_that_queues_it(store: Store) -> None:
@@ -61,11 +56,6 @@ async def test_nobody_overtakes_those_who_wait(store: Store) -> None:
         third = await fleet.submit_task(store.ctx, CHAT, openings=openings)
         assert third.state is TaskState.WAITING, "the second was there before it"
         assert [one.task_id for one in await handed(dispatcher, hands)] == [second.id]
-
-
-async def handed(dispatcher: fleet.Dispatcher, hands: Hands) -> list[Any]:
-    await dispatcher.run_once()
-    return hands.take()
 
 
 async def test_of_many_as_many_are_claimed_as_there_is_room_for(store: Store) -> None:
@@ -190,7 +180,7 @@ async def steps_of_looking(store: Store, *, done: int) -> dict[str, int]:
             "who waits": lambda c: queue.list_waiting(c, QUEUE, now),
             "what is due": lambda c: queue.list_due(c, QUEUE, tenant_id, served, now, Priority.NORMAL, 40),
             "what was lost": lambda c: find_lost(c, "nobody", now),
-            "how many run": lambda c: count_running(c, [tenant_id]),
+            "how many run": lambda c: queue.count_running(c, QUEUE),
             "how many wait": lambda c: count_waiting(TenantConnection(c, tenant_id)),
         }
         return {name: await counted(store, look) for name, look in looks.items()}

@@ -16,15 +16,11 @@ from nervio.modules.fleet.usecases.openings import Opening
 from nervio.modules.fleet.usecases.submitting import SUBMIT, Offer
 from nervio.ports.workers import Assignment, Chunk, Ending, Verdict
 from tests.builders import Store
-from tests.modules.fleet.handing import SETTINGS, Hands, a_dispatcher, a_profile, a_report, report
+from tests.modules.fleet.handing import SETTINGS, Hands, a_dispatcher, a_profile, a_report, report, state_of
 
 CHAT = SubmitTask("chat", "{}", cache=False)
 ASK = SubmitTask("chat", '{"q":"¿cuánto?"}')
 DEEP = "[" * 20_000 + "]" * 20_000
-
-
-async def state_of(store: Store, task_id: str) -> TaskState:
-    return (await fleet.get_task(store.ctx, task_id))[0].state
 
 
 @pytest.mark.parametrize("usage", ['{"cost_micros":1e400}', '{"input_tokens":' + DEEP + "}", "{", "\ud800"])

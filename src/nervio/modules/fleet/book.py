@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from nervio.db.batch import Batch, Book
-from nervio.db.queue import QueueBook, WorkKey
+from nervio.db.queue import QueueBook, WorkKey, count_running
 from nervio.db.writes import Insert, Row, Update
 from nervio.kernel.time import Instant, to_datetime
 from nervio.modules.fleet.contracts import Limits, Period
@@ -17,12 +17,12 @@ from nervio.modules.fleet.models import fleet_attempts, fleet_costs, fleet_limit
 from nervio.modules.fleet.store.limits import (
     LIMITS_COLUMNS,
     LIMITS_KEY,
-    count_running,
     lock_limits,
     make_rows,
     read_used,
 )
 from nervio.modules.fleet.store.spend import COST_KEY, COST_SUMS, METER_KEY, METER_SUMS, lock_costs, lock_meters
+from nervio.modules.fleet.store.tasks import QUEUE
 from nervio.modules.fleet.store.usage import KEY, SUMS, UsageKey, lock_usage
 from nervio.modules.ledger import api as ledger
 from nervio.modules.ledger.contracts import Account, Posting
@@ -148,7 +148,7 @@ class LimitsBook(Book):
             if tenant_id in self._made or self._limit_of(tenant_id).most_running is not None
         ]
         if shared:
-            running = count_running(batch.connection, shared)
+            running = count_running(batch.connection, QUEUE)
             self._running.update({tenant_id: running.get(tenant_id, 0) for tenant_id in shared})
 
     def admit(self, batch: Batch, tenant_id: str) -> None:

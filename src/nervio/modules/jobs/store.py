@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, func, literal_column, null, select
 
-from nervio.db import queue
 from nervio.db.keyset import read_page
 from nervio.db.pruning import Aged
 from nervio.db.queue import IS_RUNNING, IS_WAITING
@@ -26,9 +24,6 @@ _SHOWN = (
 
 _BRIEF = tuple(null().label(column.name) if column.name in ("payload", "result") else column for column in _SHOWN)
 """Without what may have hundreds of kilobytes a row."""
-
-MOST_RECOVERED = 500
-"""Of each kind in one look; the rest is found by the next."""
 
 
 def list_jobs(
@@ -58,27 +53,6 @@ def find_job(connection: TenantConnection, job_id: str) -> Any:
 def aged_jobs(days: int) -> Aged:
     """Jobs that have ended, to be pruned by their age."""
     return Aged(queue_items, days, _Q.ended_at, _Q.queue == QUEUE)
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """`orphans` and `overdue` by tenant: jobs (with their tokens) whose owner let its lease run out, and jobs whose deadline is
-    over; `owned`: what the owner who asks has by the database, with the tokens."""
-
-    orphans: dict[str, list[tuple[str, int]]]
-    overdue: dict[str, list[str]]
-    owned: dict[queue.WorkKey, int]
-
-
-def find_losses(connection: Connection, owner: str, now: Instant) -> Losses:
-    """Looks without locks: what is done about it looks again."""
-    orphans: dict[str, list[tuple[str, int]]] = {}
-    for tenant_id, job_id, token in queue.list_orphans(connection, QUEUE, now, MOST_RECOVERED):
-        orphans.setdefault(tenant_id, []).append((job_id, token))
-    overdue: dict[str, list[str]] = {}
-    for tenant_id, job_id in queue.list_overdue(connection, QUEUE, now, MOST_RECOVERED):
-        overdue.setdefault(tenant_id, []).append(job_id)
-    return Losses(orphans, overdue, queue.list_owned(connection, QUEUE, owner))
 
 
 def find_next_lapse(connection: Connection, owner: str) -> Instant | None:

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, bindparam, case, func, select
 
 from nervio.db.dialects import Dialect, dialect_of, look_up
-from nervio.db.queue import IS_RUNNING
 from nervio.db.tables import queue_items
 from nervio.db.tenancy import TenantConnection
 from nervio.db.writes import Insert
@@ -17,7 +16,6 @@ from nervio.kernel.time import Instant
 from nervio.modules.fleet.contracts import Limits, Period
 from nervio.modules.fleet.domain.limits import Used, first_of_month, read_limits
 from nervio.modules.fleet.models import fleet_costs, fleet_limits, fleet_usage
-from nervio.modules.fleet.store.tasks import QUEUE
 
 _L, _U, _C, _Q = fleet_limits.c, fleet_usage.c, fleet_costs.c, queue_items.c
 
@@ -114,22 +112,6 @@ def list_limited(connection: Connection) -> dict[str, Limits]:
     """The limits of all tenants that have some."""
     rows = connection.execute(select(_L.tenant_id, _L.limits).where(_L.limits != NONE))
     return {row[0]: read_limits(row[1]) for row in rows}
-
-
-def count_running(connection: Connection, tenants: Collection[str]) -> dict[str, int]:
-    """How many tasks of these tenants run now, by all owners: by the index of what runs, not through all that ever did."""
-    dialect = dialect_of(connection)
-    statement = (
-        select(_Q.tenant_id, func.count())
-        .where(_Q.queue == QUEUE, IS_RUNNING, dialect.not_by_index(_Q.tenant_id).in_(sorted(tenants)))
-        .group_by(_Q.tenant_id)
-    )
-    return {row[0]: row[1] for row in connection.execute(statement)}
-
-
-def count_own_running(connection: TenantConnection) -> int:
-    """How many tasks of the tenant that asks run now."""
-    return count_running(connection.untenanted(), [connection.tenant_id]).get(connection.tenant_id, 0)
 
 
 def find_limits(connection: TenantConnection) -> tuple[Limits, str | None, Instant | None]:

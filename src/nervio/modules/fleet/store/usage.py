@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, bindparam, func, literal_column, select
 
 from nervio.db.dialects import Dialect, look_up
+from nervio.db.sums import find_or_make, zeros_of
 from nervio.db.tenancy import TenantConnection
-from nervio.db.writes import Insert, RowsFirst
 from nervio.modules.fleet.contracts import Usage
 from nervio.modules.fleet.models import fleet_limits, fleet_usage
 
@@ -39,24 +39,17 @@ def lock_usage(
     connection: Connection, dialect: Dialect, wanted: Sequence[UsageKey], *, rows_first: bool
 ) -> tuple[dict[UsageKey, list[int]], set[str]]:
     """Locks rows in key order and returns their sums, making empty rows where there are none yet; and which of the tenants have
-    limits.
+    limits."""
+    limited: set[str] = set()
 
-    Whoever makes a row holds it, so that rows are either all made before any is locked or the transaction begins again: see
-    `RowsFirst`.
-    """
-    if rows_first:
-        dialect.insert_missing(connection, _empty(wanted))
-    found, limited = _read(connection, dialect, wanted)
-    missing = [key for key in wanted if key not in found]
-    if missing:
-        if found and dialect.locks_rows:
-            raise RowsFirst
-        dialect.insert_missing(connection, _empty(missing))
-        # Read again, not assumed: another process may have made and filled them meanwhile.
-        made, more = _read(connection, dialect, missing)
-        found.update(made)
-        limited |= more
-    return found, limited
+    def lock(keys: Sequence[UsageKey]) -> dict[UsageKey, list[int]]:
+        parameters = dialect.rows_parameters("k", [_U.tenant_id, _U.day, _U.kind], keys)
+        rows = look_up(connection, _locked(dialect), parameters)
+        limited.update(row[3] for row in rows if row[3] is not None)
+        return {(row[0], row[1], row[2]): list(row[4:]) for row in rows}
+
+    zeros = zeros_of(fleet_usage, KEY, SUMS)
+    return find_or_make(connection, dialect, wanted, lock, zeros, rows_first=rows_first), limited
 
 
 def read_usage(connection: TenantConnection, since: str, until: str) -> list[Usage]:
@@ -70,18 +63,6 @@ def _sums() -> Select[Any]:
     days = (_U.day >= bindparam("since"), _U.day <= bindparam("until"))
     sums = select(_U.kind, *(func.coalesce(func.sum(_U[name]), 0) for name in SUMS))
     return sums.where(_U.tenant_id == bindparam("tenant_id"), *days).group_by(_U.kind).order_by(_U.kind)
-
-
-def _empty(keys: Sequence[UsageKey]) -> Insert:
-    return Insert(fleet_usage, (*KEY, *SUMS), [(*key, *([0] * len(SUMS))) for key in keys])
-
-
-def _read(
-    connection: Connection, dialect: Dialect, keys: Sequence[UsageKey]
-) -> tuple[dict[UsageKey, list[int]], set[str]]:
-    parameters = dialect.rows_parameters("k", [_U.tenant_id, _U.day, _U.kind], keys)
-    rows = look_up(connection, _locked(dialect), parameters)
-    return {(row[0], row[1], row[2]): list(row[4:]) for row in rows}, {row[3] for row in rows if row[3] is not None}
 
 
 @cache

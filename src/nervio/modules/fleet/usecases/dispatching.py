@@ -83,6 +83,7 @@ class Dispatcher:
     ) -> None:
         self._ctx = replace(ctx, lane=Lane.FLEET)
         self._owner, self._transports, self._settings = owner, transports, settings
+        self._lease_name = queue.OWNER_LEASE + owner
         self._find_blocking, self._drafts, self._openings = find_blocking, drafts, openings or Openings()
         self._clock = ctx.clock
         self.roster = Roster(ctx.clock.now, ctx.clock.monotonic)
@@ -220,12 +221,10 @@ class Dispatcher:
         await self._records.write()
         if not outlived:
             # Else it runs out by itself, and until then the results of those workers are taken by whoever is there.
-            await self._ctx.database.bookkeep(
-                "lease", lambda c: leases.release(c, queue.OWNER_LEASE + self._owner, self._owner)
-            )
+            await self._ctx.database.bookkeep("lease", lambda c: leases.release(c, self._lease_name, self._owner))
 
     async def _renew_lease(self) -> None:
-        name, seconds = queue.OWNER_LEASE + self._owner, self._settings.owner_lease_seconds
+        name, seconds = self._lease_name, self._settings.owner_lease_seconds
         asked_at = self._clock.monotonic()
         await self._ctx.database.bookkeep(
             "lease", lambda c: leases.acquire(c, name, self._owner, self._clock.now(), seconds)
@@ -326,7 +325,8 @@ class Dispatcher:
             ended = EndedAttempt(one.task_id, one.token, worker_id, how, error=reason or None, after_seconds=0.0)
             by_tenant.setdefault(one.tenant_id, []).append(ended)
         # What cannot be written now is a stray of the next sweep: ours by the database and nobody's here.
-        await self._reports.record(by_tenant)
+        if (await self._reports.record(by_tenant)).for_others:
+            self._sweep_at = -math.inf
 
     # -- looking for the lost --------------------------------------------------------------------------------------------
 

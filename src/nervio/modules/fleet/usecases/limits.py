@@ -8,12 +8,14 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection
 
 from nervio.db.batch import Batch, Command, Effect, Operation
+from nervio.db.queue import count_running
 from nervio.db.tenancy import TenantConnection
 from nervio.kernel.time import Instant
 from nervio.modules.fleet.book import LimitsBook, day_of
 from nervio.modules.fleet.contracts import Limits, LimitsState
 from nervio.modules.fleet.domain.limits import Used, find_reached, list_quotas, write_limits
 from nervio.modules.fleet.store import limits as store
+from nervio.modules.fleet.store.tasks import QUEUE
 from nervio.modules.ledger import api as ledger
 from nervio.ports.clock import Clock
 
@@ -44,7 +46,8 @@ def read_state(connection: TenantConnection, now: Instant) -> LimitsState:
     limits, changed_by, changed_at = store.find_limits(connection)
     used = store.read_own_used(connection, day_of(now))
     quotas = tuple(list_quotas(limits, used, now))
-    return LimitsState(limits, quotas, store.count_own_running(connection), changed_by, changed_at)
+    running = count_running(connection.untenanted(), QUEUE).get(connection.tenant_id, 0)
+    return LimitsState(limits, quotas, running, changed_by, changed_at)
 
 
 class LimitWatch:
@@ -70,7 +73,7 @@ class LimitWatch:
             return {}
         now = self._clock.now()
         used = store.read_used(connection, asked, day_of(now))
-        running = store.count_running(connection, asked)
+        running = count_running(connection, QUEUE)
         rooms = {
             tenant_id: room_of(self._limits[tenant_id], used[tenant_id], running.get(tenant_id, 0), now)
             for tenant_id in asked

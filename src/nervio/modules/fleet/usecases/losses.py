@@ -12,19 +12,12 @@ from nervio.modules.fleet.store.answers import list_followers
 from nervio.modules.fleet.store.tasks import QUEUE
 from nervio.modules.fleet.usecases.trying import Recover
 
-MOST_RECOVERED = 500
-"""Of each kind in one look; the rest is found by the next."""
-
 
 @dataclass(frozen=True, slots=True)
-class Losses:
-    """`orphans`: tenant → (task, token) of tasks whose owner let its lease run out; `overdue`: tenant → tasks whose deadline is
-    over; `owned`: what the owner who asks has by the database, with the tokens; `followers`: tenant → tasks that wait for the answer
-    to another although it is there or that one has ended, which is named then."""
+class Losses(queue.Losses):
+    """`followers`: tenant → tasks that wait for the answer to another although it is there or that one has ended, which is named
+    then."""
 
-    orphans: dict[str, list[tuple[str, int]]]
-    overdue: dict[str, list[str]]
-    owned: dict[queue.WorkKey, int]
     followers: dict[str, list[tuple[str, str | None]]]
 
     def tenants(self) -> list[str]:
@@ -42,13 +35,8 @@ class Losses:
 
 def find_lost(connection: Connection, owner: str, now: Instant) -> Losses:
     """Looks without locks: what is done about it looks again."""
-    orphans: dict[str, list[tuple[str, int]]] = {}
-    for tenant_id, task_id, token in queue.list_orphans(connection, QUEUE, now, MOST_RECOVERED):
-        orphans.setdefault(tenant_id, []).append((task_id, token))
-    overdue: dict[str, list[str]] = {}
-    for tenant_id, task_id in queue.list_overdue(connection, QUEUE, now, MOST_RECOVERED):
-        overdue.setdefault(tenant_id, []).append(task_id)
+    lost = queue.find_losses(connection, QUEUE, owner, now)
     followers: dict[str, list[tuple[str, str | None]]] = {}
-    for tenant_id, task_id, gone_id in list_followers(connection, MOST_RECOVERED):
+    for tenant_id, task_id, gone_id in list_followers(connection, queue.MOST_RECOVERED):
         followers.setdefault(tenant_id, []).append((task_id, gone_id))
-    return Losses(orphans, overdue, queue.list_owned(connection, QUEUE, owner), followers)
+    return Losses(lost.orphans, lost.overdue, lost.owned, followers)

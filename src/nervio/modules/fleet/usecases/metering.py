@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from nervio.db.batch import Batch, Command
+from nervio.db.queue import WorkKey
 from nervio.modules.fleet import metrics
 from nervio.modules.fleet.book import SpendBook, UsageBook
-from nervio.modules.fleet.domain.use import Use, use_of
+from nervio.modules.fleet.domain.use import Use
 
 
-def want_meters(batch: Batch, tenant_id: str, told: Sequence[tuple[str, str | None]]) -> list[Use]:
-    """What each attempt says that it used, given as (task id, usage); the sums of what has a cost are declared."""
-    uses = [use_of(usage) for _, usage in told]
-    for (task_id, _), use in zip(told, uses, strict=True):
-        if use.cost_micros:
-            batch.book(SpendBook).want_of((tenant_id, task_id), use.currency)
-    return uses
+def want_meter(batch: Batch, task: WorkKey, used: Use) -> None:
+    """Declares the sums of what an attempt at a task says that it cost, where it cost anything."""
+    if used.cost_micros:
+        batch.book(SpendBook).want_of(task, used.currency)
 
 
 def meter(batch: Batch, command: Command[Any, Any], kind: str, use: Use, *, done: bool) -> None:

@@ -7,7 +7,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -36,8 +36,8 @@ LONGEST_PAUSE_SECONDS = 86_400.0
 """The longest that a provider's wish to be asked later is followed."""
 LARGEST_TOKEN = 2**63 - 1
 
-_Waiting = tuple[str, Report, "asyncio.Future[Verdict]"]
-"""(worker, what it reports, who waits for the verdict)"""
+_Waiting = tuple[Report, EndedAttempt, "asyncio.Future[Verdict]"]
+"""(what a worker reports, the same as it is written, who waits for the verdict)"""
 AttemptName = tuple[str, str, int, str]
 """(tenant, task, token, worker)"""
 _FINAL = (Verdict.ACCEPTED, Verdict.LATE, Verdict.REFUSED)
@@ -50,6 +50,14 @@ class Taken(Protocol):
     def __call__(self, *, may_wait: bool, for_others: bool) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of attempts. `for_others`: other tasks wait for what came of some."""
+
+    verdicts: Mapping[AttemptName, Verdict]
+    for_others: bool = False
+
+
 class Reports:
     """While one commit is being written the next reports gather, so that under load many share one."""
 
@@ -57,7 +65,7 @@ class Reports:
         self, ctx: Ctx, roster: Roster, speeds: Speeds, drafts: Drafts, taken: Taken, keep_seconds: float
     ) -> None:
         self._ctx, self._roster, self._speeds, self._drafts, self._taken = ctx, roster, speeds, drafts, taken
-        self._keep_seconds, self._for_others = keep_seconds, False
+        self._keep_seconds = keep_seconds
         self._waiting: list[_Waiting] = []
         self._under_way: dict[TaskKey, int] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -73,7 +81,7 @@ class Reports:
                 future.set_result(Verdict.REFUSED)  # names nothing that the store could be asked about
                 metrics.REPORTS_NOT_TAKEN.labels(Verdict.REFUSED.value).inc()
                 continue
-            self._waiting.append((worker_id, report, future))
+            self._waiting.append((report, _ended(worker_id, report), future))
             self._under_way[report.tenant_id, report.task_id] = report.token
         if self._waiting and (self._writer is None or self._writer.done()):
             self._writer = asyncio.create_task(self._write(), name="nervio-fleet-reports")
@@ -88,8 +96,8 @@ class Reports:
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    async def record(self, attempts: Mapping[str, Sequence[EndedAttempt]]) -> dict[AttemptName, Verdict]:
-        """Writes attempts down by tenant; (tenant, task, token, worker) → what became of it."""
+    async def record(self, attempts: Mapping[str, Sequence[EndedAttempt]]) -> Recorded:
+        """Writes attempts down by tenant."""
         commands = [
             Command(
                 RECORD,
@@ -103,13 +111,14 @@ class Reports:
             for tenant_id, ended in attempts.items()
         ]
         if not commands:
-            return {}
+            return Recorded({})
         verdicts: dict[AttemptName, Verdict] = {}
+        for_others = False
         for command, outcome in zip(commands, await self._ctx.submit_all(commands), strict=True):
             ended = command.body.attempts
             if isinstance(outcome, AttemptsRecorded):
                 found = outcome.verdicts
-                self._for_others |= outcome.for_others
+                for_others |= outcome.for_others
             else:
                 log.warning("attempts_not_recorded", extra={"error": str(outcome), "attempts": len(ended)})
                 found = (Verdict.RETRY,) * len(ended)
@@ -120,7 +129,7 @@ class Reports:
                     taken[attempt.ending] += 1
             for ending, count in taken.items():
                 metrics.ATTEMPTS.labels(ending.value).inc(count)
-        return verdicts
+        return Recorded(verdicts, for_others)
 
     async def _write(self) -> None:
         while self._waiting:
@@ -134,13 +143,13 @@ class Reports:
     async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
         # Also what nobody here has given out: a worker may have outlived the process that did, and the store knows the token.
         by_tenant: dict[str, dict[tuple[str, int, str], EndedAttempt]] = {}
-        for worker_id, report, _ in batch:
-            name = report.task_id, report.token, worker_id
-            by_tenant.setdefault(report.tenant_id, {}).setdefault(name, _ended(worker_id, report))
-        recorded = await self.record({tenant: list(ended.values()) for tenant, ended in by_tenant.items()})
-        self._answer(batch, recorded)
-        for_others, self._for_others = self._for_others, False
-        self._taken(may_wait=any(report.ending is not Ending.DONE for _, report, _ in batch), for_others=for_others)
+        for report, ended, _ in batch:
+            name = ended.task_id, ended.token, ended.worker
+            by_tenant.setdefault(report.tenant_id, {}).setdefault(name, ended)
+        recorded = await self.record({tenant: list(of_tenant.values()) for tenant, of_tenant in by_tenant.items()})
+        self._answer(batch, recorded.verdicts)
+        may_wait = any(report.ending is not Ending.DONE for report, _, _ in batch)
+        self._taken(may_wait=may_wait, for_others=recorded.for_others)
 
     def _answer(
         self,
@@ -148,18 +157,18 @@ class Reports:
         recorded: Mapping[AttemptName, Verdict],
     ) -> None:
         answered: set[AttemptName] = set()
-        for worker_id, report, future in batch:
+        for report, ended, future in batch:
             key = report.tenant_id, report.task_id
-            name = (*key, report.token, worker_id)
+            name = (*key, ended.token, ended.worker)
             # Of two reports of one attempt in a batch only the first was written.
             verdict = Verdict.LATE if name in answered else recorded.get(name, Verdict.RETRY)
             answered.add(name)
             if verdict in _FINAL:
-                taken = self._roster.take_back(key, report.token, worker_id)
+                taken = self._roster.take_back(key, ended.token, ended.worker)
                 if taken is not None or verdict is Verdict.ACCEPTED:
                     self._drafts.end(key, report.token)
                 if taken is not None and verdict is Verdict.ACCEPTED:
-                    metrics.count_use(taken[1].assignment.kind, use_of(report.usage))
+                    metrics.count_use(taken[1].assignment.kind, ended.used)
                     self._learn(report, *taken)
             if verdict in (Verdict.LATE, Verdict.REFUSED):
                 metrics.REPORTS_NOT_TAKEN.labels(verdict.value).inc()
@@ -236,4 +245,5 @@ def _ended(worker_id: str, report: Report) -> EndedAttempt:
         again=report.may_help,
         after_seconds=report.retry_after_seconds,
         worked_ms=int(1000 * max(report.seconds, 0.0)),
+        used=use_of(report.usage),
     )

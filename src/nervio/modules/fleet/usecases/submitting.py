@@ -133,9 +133,7 @@ def want_tasks(batch: Batch, keys: Sequence[WorkKey]) -> None:
 
 def find_task(batch: Batch, key: WorkKey) -> Work | None:
     """A task that was wanted, to be moved; None where there is none, be it that its id is other work's."""
-    book = batch.book(QueueBook)
-    work = book.peek(key)
-    return None if work is None or work.queue != QUEUE else book.find(key)
+    return batch.book(QueueBook).find_in(QUEUE, key)
 
 
 def _find(batch: Batch, command: Command[TaskNamed, TaskMoved]) -> Work:

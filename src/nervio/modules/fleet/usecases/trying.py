@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.queue import QueueBook
-from nervio.db.queue_moves import ENDED, LONGEST_ERROR, State
+from nervio.db.queue_moves import LONGEST_ERROR, State
 from nervio.kernel.time import LATEST
 from nervio.modules.fleet.book import LimitsBook, UsageBook
 from nervio.modules.fleet.contracts import AttemptEnding
-from nervio.modules.fleet.domain.use import Use
+from nervio.modules.fleet.domain.use import NOTHING, Use
 from nervio.modules.fleet.store.tasks import QUEUE
 from nervio.modules.fleet.usecases.answering import AnswerBook, bring_answer, join_answer, lose_answer
-from nervio.modules.fleet.usecases.metering import meter, want_meters
+from nervio.modules.fleet.usecases.metering import meter, want_meter
 from nervio.modules.fleet.usecases.submitting import claim, find_task, note_attempt, want_tasks
 from nervio.ports.workers import Assignment, Verdict
 
@@ -51,6 +51,8 @@ class EndedAttempt:
     again: bool = True
     after_seconds: float | None = None
     worked_ms: int = 0
+    used: Use = NOTHING
+    """What its worker says that it used, as far as that makes sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def _claim(batch: Batch, command: Command[ClaimTasks, Claimed]) -> Claimed:
         if room is not None and len(claimed) >= room:
             break
         work = find_task(batch, (command.tenant_id, task_id))
-        if work is None or work.state is not State.WAITING or work.run_at > batch.now:
+        if work is None or not work.is_due(batch.now):
             continue
         claimed.append((claim(work, command.body.owner, worker, batch.now), worker))
     if command.body.is_limited:
@@ -116,44 +118,39 @@ def _claim(batch: Batch, command: Command[ClaimTasks, Claimed]) -> Claimed:
 def _resolve_record(batch: Batch, commands: Sequence[Command[RecordAttempts, AttemptsRecorded]]) -> None:
     want_tasks(batch, [(command.tenant_id, one.task_id) for command in commands for one in command.body.attempts])
     for command in commands:
-        told = [(one.task_id, one.usage) for one in command.body.attempts]
-        command.prepared = want_meters(batch, command.tenant_id, told)
+        for one in command.body.attempts:
+            want_meter(batch, (command.tenant_id, one.task_id), one.used)
 
 
 def _record(batch: Batch, command: Command[RecordAttempts, AttemptsRecorded]) -> AttemptsRecorded:
-    ended = zip(command.body.attempts, command.prepared, strict=True)
-    for_others: list[bool] = []
-    verdicts = tuple(_record_one(batch, command, one, use, for_others) for one, use in ended)
-    return AttemptsRecorded(verdicts, any(for_others))
+    found = [_record_one(batch, command, one) for one in command.body.attempts]
+    return AttemptsRecorded(tuple(verdict for verdict, _ in found), any(for_others for _, for_others in found))
 
 
 def _record_one(
-    batch: Batch,
-    command: Command[RecordAttempts, AttemptsRecorded],
-    ended: EndedAttempt,
-    use: Use,
-    for_others: list[bool],
-) -> Verdict:
-    tenant_id = command.tenant_id
+    batch: Batch, command: Command[RecordAttempts, AttemptsRecorded], ended: EndedAttempt
+) -> tuple[Verdict, bool]:
+    """What becomes of an attempt, and whether others wait for what came of it."""
+    tenant_id, for_others = command.tenant_id, False
     work = find_task(batch, (tenant_id, ended.task_id))
     if work is None or (work.token == ended.token and work.worker != ended.worker):
-        return Verdict.REFUSED  # no such task, or not this worker's
+        return Verdict.REFUSED, False  # no such task, or not this worker's
     if work.state is not State.RUNNING or work.token != ended.token:
-        return Verdict.LATE
+        return Verdict.LATE, False
     note_attempt(batch, work, ended.ending, None if ended.error is None else ended.error[:LONGEST_ERROR])
     usage = batch.book(UsageBook)
-    meter(batch, command, work.kind, use, done=ended.ending is AttemptEnding.DONE)
+    meter(batch, command, work.kind, ended.used, done=ended.ending is AttemptEnding.DONE)
     if ended.ending is AttemptEnding.DONE:
         work.finish(ended.token, ended.result or "null", ended.usage, batch.now)
         usage.add(batch, tenant_id, work.kind, done=1, worked_ms=max(ended.worked_ms, 0))
-        for_others.append(bring_answer(batch, work, command.body.keep_seconds))
+        for_others = bring_answer(batch, work, command.body.keep_seconds)
     elif ended.ending is AttemptEnding.HANDED_BACK:
         work.park(ended.token, batch.now)
     else:
         work.fail(ended.token, ended.error or "", batch.now, again=ended.again, after_seconds=ended.after_seconds)
         usage.add(batch, tenant_id, work.kind, attempts_failed=1, failed=int(work.ended_at is not None))
-        for_others.append(lose_answer(batch, work))
-    return Verdict.ACCEPTED
+        for_others = lose_answer(batch, work)
+    return Verdict.ACCEPTED, for_others
 
 
 def _resolve_recover(batch: Batch, commands: Sequence[Command[Recover, Recovered]]) -> None:
@@ -175,7 +172,7 @@ def _recover(batch: Batch, command: Command[Recover, Recovered]) -> Recovered:
     orphans = overdue = 0
     for task_id in command.body.overdue:
         work = find_task(batch, (tenant_id, task_id))
-        if work is None or work.state in ENDED or work.deadline_at is None or work.deadline_at > batch.now:
+        if work is None or not work.is_overdue(batch.now):
             continue
         if work.state is State.RUNNING:
             note_attempt(batch, work, AttemptEnding.OVERDUE, OVERDUE)

@@ -10,11 +10,11 @@ import msgspec
 
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.queue import QueueBook
-from nervio.db.queue_moves import ENDED, State
+from nervio.db.queue_moves import State
 from nervio.db.steps import read_checkpoint
 from nervio.kernel.time import SECOND, Instant
 from nervio.modules.jobs.contracts import QUEUE
-from nervio.modules.jobs.usecases.enqueueing import JobNamed, find_work
+from nervio.modules.jobs.usecases.enqueueing import JobNamed
 
 LOST = "The process that worked on it was gone."
 OVERDUE = "The deadline was over before it was done."
@@ -101,10 +101,10 @@ def _resolve_claim(batch: Batch, commands: Sequence[Command[ClaimJobs, JobsClaim
 
 
 def _claim(batch: Batch, command: Command[ClaimJobs, JobsClaimed]) -> JobsClaimed:
-    claimed = []
+    book, claimed = batch.book(QueueBook), []
     for job_id in command.body.ids:
-        work = find_work(batch, (command.tenant_id, job_id))
-        if work is None or work.state is not State.WAITING or work.run_at > batch.now:
+        work = book.find_in(QUEUE, (command.tenant_id, job_id))
+        if work is None or not work.is_due(batch.now):
             continue
         token = work.claim(command.body.owner, None, batch.now)
         claimed.append(
@@ -129,7 +129,7 @@ def _resolve_end(batch: Batch, commands: Sequence[Command[EndJob, JobEnded]]) ->
 
 def _end(batch: Batch, command: Command[EndJob, JobEnded]) -> JobEnded:
     ended, command.leaves_work = command.body, False
-    work = find_work(batch, (command.tenant_id, ended.id))
+    work = batch.book(QueueBook).find_in(QUEUE, (command.tenant_id, ended.id))
     if work is None:
         return JobEnded("")
     if ended.ending is Ending.DONE:
@@ -149,15 +149,15 @@ def _resolve_recover(batch: Batch, commands: Sequence[Command[RecoverJobs, JobsR
 
 
 def _recover(batch: Batch, command: Command[RecoverJobs, JobsRecovered]) -> JobsRecovered:
-    count = 0
+    book, count = batch.book(QueueBook), 0
     for job_id in command.body.overdue:
-        work = find_work(batch, (command.tenant_id, job_id))
-        if work is None or work.state in ENDED or work.deadline_at is None or work.deadline_at > batch.now:
+        work = book.find_in(QUEUE, (command.tenant_id, job_id))
+        if work is None or not work.is_overdue(batch.now):
             continue
         work.give_up(OVERDUE, batch.now)
         count += 1
     for job_id, token in command.body.orphans:
-        work = find_work(batch, (command.tenant_id, job_id))
+        work = book.find_in(QUEUE, (command.tenant_id, job_id))
         if work is None or work.state is not State.RUNNING or work.token != token:
             continue
         if _has_progressed(work.checkpoint, token):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nervio.db.batch import Batch, Command, Effect, Operation
 from nervio.db.jobs import encode_json
-from nervio.db.queue import QueueBook, WorkKey
+from nervio.db.queue import QueueBook
 from nervio.db.queue_moves import State, Work
 from nervio.kernel.errors import not_found
 from nervio.kernel.time import Instant
@@ -75,13 +75,6 @@ def add_job(batch: Batch, tenant_id: str, actor_id: str, job: QueueJob) -> Work:
     return work
 
 
-def find_work(batch: Batch, key: WorkKey) -> Work | None:
-    """A job that was wanted, to be moved; None where there is none, be it that its id is other work's."""
-    book = batch.book(QueueBook)
-    work = book.peek(key)
-    return None if work is None or work.queue != QUEUE else book.find(key)
-
-
 def _enqueue(batch: Batch, command: Command[QueueJob, JobQueued]) -> JobQueued:
     work = add_job(batch, command.tenant_id, command.actor_id, command.body)
     return JobQueued(work.id, work.created_at)
@@ -92,7 +85,7 @@ def _resolve_named(batch: Batch, commands: Sequence[Command[JobNamed, JobMoved]]
 
 
 def _find(batch: Batch, command: Command[JobNamed, JobMoved]) -> Work:
-    work = find_work(batch, (command.tenant_id, command.body.id))
+    work = batch.book(QueueBook).find_in(QUEUE, (command.tenant_id, command.body.id))
     if work is None:
         raise not_found("job", command.body.id)
     return work

@@ -26,7 +26,7 @@ FindBlocking = Callable[[str, str], Halt | None]
 class Look:
     """`due`: jobs to be claimed now, as many as there is room for; `next_at`: when something may be to be done that is not now."""
 
-    losses: store.Losses
+    losses: queue.Losses
     due: list[queue.Due]
     next_at: Instant | None
 
@@ -46,7 +46,7 @@ class Lookout:
 
     def look(self, connection: Connection, now: Instant, room: int) -> Look:
         """One look. What is found is looked at again where it is moved."""
-        losses = store.find_losses(connection, self._owner, now)
+        losses = queue.find_losses(connection, QUEUE, self._owner, now)
         due = self._find_due(connection, now, room) if room and self._jobs else []
         soon = [store.find_next_lapse(connection, self._owner)]
         if len(due) < room:  # else the next look comes when one of them has ended

@@ -252,7 +252,7 @@ class JobRunner:
 
     # -- keeping, recovering, closing ------------------------------------------------------------------------------------
 
-    async def _recover(self, losses: store.Losses, strays: dict[queue.WorkKey, int]) -> None:
+    async def _recover(self, losses: queue.Losses, strays: dict[queue.WorkKey, int]) -> None:
         orphans = {tenant_id: list(jobs) for tenant_id, jobs in losses.orphans.items()}
         for (tenant_id, job_id), token in strays.items():
             # Ours by the database and nobody's here: its claim was committed and the word of it lost.
