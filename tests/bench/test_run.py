@@ -160,6 +160,7 @@ def test_runs_must_be_one_or_more() -> None:
         command.main(["stock", "--runs", "0"])
 
 
+@pytest.mark.slow
 def test_all_writes_the_page(
     entries: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,9 +84,8 @@ async def a_job_worker(folder: Path, database_url: str = "") -> AsyncIterator[Jo
     paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]), "PYTHONPYCACHEPREFIX": str(folder / "pyc")}
     arguments = ("-m", "tests.conformance.job_worker", str(folder), *([database_url] if database_url else []))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=ROOT, stdin=PIPE, stdout=PIPE,
-env={**kept, **paths},
-    )  # fmt: skip
+        sys.executable, *arguments, cwd=ROOT, stdin=PIPE, stdout=PIPE, env={**kept, **paths}
+    )
     worker = JobWorker(process)
     try:
         worker.ready_at = (await worker.hear("ready"))["at"]

@@ -22,17 +22,21 @@ LONGEST_PAUSE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class PacedWork:
-    """A periodic. With `close` it takes its lease by itself, and `close` lets go of it."""
+    """A periodic. With `close` it takes its lease by itself, and `close` lets go of it. With `idle_seconds` it rests for longer, at
+    most so long, until this process commits something."""
 
     periodic: Periodic
     close: Callable[[Ctx], Awaitable[object]] | None = None
+    idle_seconds: float = 0.0
 
 
 class PeriodicRunner:
-    """Runs one periodic while this process holds the lease of its name. Several processes may try; one does it."""
+    """Runs one periodic while this process holds the lease of its name. Several processes may try; one does it. `committed` is set
+    by every commit of this process."""
 
-    def __init__(self, work: PacedWork, ctx: Ctx, owner: str) -> None:
+    def __init__(self, work: PacedWork, ctx: Ctx, owner: str, committed: asyncio.Event | None = None) -> None:
         self._periodic, self._close, self._ctx, self._owner = work.periodic, work.close, ctx, owner
+        self._idle_seconds, self._committed = work.idle_seconds, committed or asyncio.Event()
         periodic = work.periodic
         self._lease = f"periodic:{periodic.name}"
         self._lease_seconds = max(SHORTEST_LEASE_SECONDS, 4 * periodic.seconds)
@@ -55,6 +59,9 @@ class PeriodicRunner:
                 pause = self._failed(error, pause)
             took = self._ctx.clock.monotonic() - started
             await wait_any(max(pause, self._periodic.seconds - took, 0.0), stopping)
+            if self._idle_seconds > self._periodic.seconds:
+                await wait_any(self._idle_seconds - self._periodic.seconds, stopping, self._committed)
+                self._committed.clear()
         await self._let_go()
 
     async def _leads(self) -> bool:

@@ -134,7 +134,12 @@ def _gateway(program: Program, stopping: asyncio.Event) -> list[Work]:
 def _periodics_of(role: str) -> Callable[[Program, asyncio.Event], list[Work]]:
     def run(program: Program, stopping: asyncio.Event) -> list[Work]:
         return [
-            partial(PeriodicRunner(work, program.system_ctx(), program.process_id).run, stopping)
+            partial(
+                PeriodicRunner(
+                    work, program.system_ctx(), program.process_id, program.database.committed.listener()
+                ).run,
+                stopping,
+            )
             for work in program.periodics
             if work.periodic.role == role
         ]

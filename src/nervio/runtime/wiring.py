@@ -75,7 +75,7 @@ FOLD_SECONDS = 5.0
 DRILL_SECONDS = 5.0
 """How often is looked whether a drill is due; a round ends after about a second."""
 
-ACT_SECONDS = 0.5
+ACT_SECONDS, IDLE_SECONDS = 0.5, 1.0
 """How often orders to campaigns and alerts that are due are looked for."""
 
 PRUNE_SECONDS = 30.0
@@ -207,11 +207,9 @@ class App:
             PacedWork(Periodic("ledger.seal", "sealer", seconds, sealer.run), sealer.close),
             PacedWork(Periodic("ledger.fold_balances", "scheduler", FOLD_SECONDS, fold.run), fold.close),
             # Any process with the role may send: claims in the database keep them apart.
-            PacedWork(
-                Periodic("safety.act", "jobs", ACT_SECONDS, self._started().actions.run), self._started().actions.close
-            ),
-            PacedWork(
-                Periodic("safety.alert", "jobs", ACT_SECONDS, self._started().alerts.run), self._started().alerts.close
+            *(
+                PacedWork(Periodic(name, "jobs", ACT_SECONDS, work.run), work.close, IDLE_SECONDS)
+                for name, work in (("safety.act", self._started().actions), ("safety.alert", self._started().alerts))
             ),
             PacedWork(Periodic("retention.prune", "scheduler", PRUNE_SECONDS, make_pruner(self.settings).run)),
             PacedWork(Periodic("safety.watch_rules", "scheduler", ROUND_SECONDS, self._started().surveillance.run)),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy.sql.expression import BindParameter
 
 from nervio.db.dialects import Dialect
 from nervio.db.tenancy import TenantConnection
@@ -19,6 +21,8 @@ from nervio.modules.safety.models.actions import ad_actions, ad_breakers, ad_cam
 
 _A, _B, _C, _H, _N = ad_actions.c, ad_breakers.c, ad_campaigns.c, ad_holds.c, ad_connections.c
 _OPEN = tuple(state.value for state in OPEN_STATES)
+
+_Moment = Instant | BindParameter[Instant]
 
 _PROGRESS = (
     _A.kind,
@@ -54,7 +58,7 @@ class OpenAction:
 
 def insert_action(connection: Connection, row: dict[str, Any]) -> None:
     """Adds an order and makes it its campaign's latest."""
-    connection.execute(insert(ad_actions).values(**row))
+    connection.execute(ad_actions.insert().values(**row))
     connection.execute(
         update(ad_campaigns)
         .where(_C.tenant_id == row["tenant_id"], _C.id == row["campaign_id"])
@@ -221,19 +225,26 @@ def find_tenants_with_work(
     connection: Connection, now: Instant, give_up_before: Instant
 ) -> list[tuple[str, bool, bool, bool]]:
     """(tenant, orders due, resumes to send due, orders overdue). Reads only; who works on them is settled by a command."""
+    rows = connection.execute(_tenants_with_work(), {"now": now, "give_up_before": give_up_before})
+    return [(row[0], bool(row[1]), bool(row[2]), bool(row[3])) for row in rows]
+
+
+@cache
+def _tenants_with_work() -> Select[Any]:
+    # Made once: it is asked all the time by every process, mostly with nothing to be found.
+    now = bindparam("now", type_=_A.next_at.type)
     sends_a_resume = and_(_due(now), _A.kind == ActionKind.RESUME.value, _A.step == Step.SEND.value)
     others = and_(_due(now), or_(_A.kind != ActionKind.RESUME.value, _A.step != Step.SEND.value))
-    overdue = _overdue(now, give_up_before)
+    overdue = _overdue(now, bindparam("give_up_before", type_=_A.created_at.type))
 
     def any_of(condition: ColumnElement[bool]) -> ColumnElement[int]:
         return func.max(case((condition, 1), else_=0))
 
-    rows = connection.execute(
+    return (
         select(_A.tenant_id, any_of(others), any_of(sends_a_resume), any_of(overdue))
         .where(_A.settled_at.is_(None), or_(_A.next_at <= now, overdue))
         .group_by(_A.tenant_id)
     )
-    return [(row[0], bool(row[1]), bool(row[2]), bool(row[3])) for row in rows]
 
 
 def count_states(connection: Connection) -> dict[tuple[str, str], int]:
@@ -367,11 +378,11 @@ def _open_action(row: Any) -> OpenAction:
     return OpenAction(*values)
 
 
-def _due(now: Instant) -> ColumnElement[bool]:
+def _due(now: _Moment) -> ColumnElement[bool]:
     return and_(_A.settled_at.is_(None), _A.next_at <= now, _A.claimed_until <= now)
 
 
-def _overdue(now: Instant, born_before: Instant) -> ColumnElement[bool]:
+def _overdue(now: _Moment, born_before: _Moment) -> ColumnElement[bool]:
     late = and_(_A.state.in_(("intent", "sent")), _A.deadline_at <= now)
     return and_(_A.settled_at.is_(None), or_(late, _A.created_at <= born_before))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, case, func, insert, or_, select, update
 
 from nervio.db.dialects import Dialect
 from nervio.db.tenancy import TenantConnection
@@ -250,8 +251,12 @@ def insert_deliveries(
 
 def find_tenants_with_deliveries(connection: Connection, now: Instant) -> list[str]:
     """Tenants with deliveries that are due."""
-    rows = connection.execute(select(_D.tenant_id).where(_due(now)).distinct())
-    return [row[0] for row in rows]
+    return [row[0] for row in connection.execute(_tenants_with_deliveries(), {"now": now})]
+
+
+@cache
+def _tenants_with_deliveries() -> Select[Any]:
+    return select(_D.tenant_id).where(_due(bindparam("now", type_=_D.next_at.type))).distinct()
 
 
 def claim_deliveries(
@@ -345,5 +350,5 @@ def _delivery_states(connection: TenantConnection, alert_ids: Sequence[str]) -> 
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-def _due(now: Instant) -> Any:
+def _due(now: Instant | BindParameter[Instant]) -> Any:
     return and_(_D.settled_at.is_(None), _D.next_at <= now, _D.claimed_until <= now)
