@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.figures import percentile
-from nervio.modules.fleet.domain.dispatch import Candidate, Capacity, Turns, choose, slots_free_at
+from nervio.modules.fleet.domain.dispatch import Candidate, Capacity, Slots, Turns, choose
 from nervio.modules.fleet.domain.prediction import Speeds
 
 SPEEDS = (4.0, 4.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -157,7 +157,9 @@ def ours(_draw: random.Random) -> tuple[Policy, Callable[[Task, Worker, float], 
             known = [(held[worker.n, task.n][0], ran) for task, ran in zip(worker.queue, elapsed, strict=True)]
             name = f"w{worker.n}"
             capacities.append(
-                Capacity(name, frozenset({"chat"}), frozenset(), 1 - min(len(known), 1), slots_free_at(1, known))
+                Capacity(
+                    name, frozenset({"chat"}), frozenset(), 1 - min(len(known), 1), Slots(1, len(known), known.copy)
+                )
             )
         by_id = {str(task.n): task for task in itertools.islice(waiting, LOOK_AHEAD)}
         candidates = [Candidate("t", name, "chat", "", 1, _size(task)) for name, task in by_id.items()]

@@ -20,10 +20,10 @@ async def test_what_waits_at_its_worker_for_a_slot_has_not_begun(store: Store) -
         first, _ = hands.take()
         store.clock.advance(0.06)
         (capacity,) = dispatcher.roster.capacities()
-        assert capacity.free_at == [pytest.approx(0.1)], "a little of the first, and all of the other"
+        assert capacity.slots.first() == pytest.approx(0.1), "a little of the first, and all of the other"
         await report(dispatcher, a_report(first, seconds=0.08))
         (capacity,) = dispatcher.roster.capacities()
-        assert capacity.free_at == [pytest.approx(0.08)]
+        assert capacity.slots.first() == pytest.approx(0.08)
 
 
 async def learn(store: Store, dispatcher: fleet.Dispatcher, hands: Hands, seconds: float) -> None:

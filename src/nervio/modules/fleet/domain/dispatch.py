@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from nervio.modules.fleet.contracts import Priority
@@ -39,16 +39,45 @@ AHEAD_SECONDS = 0.1
 and until then somebody else may do it sooner, or somebody else's task come first."""
 
 
+class Slots:
+    """When a worker's slots are likely to be free, in seconds from now. `count` slots, with as many tasks at work or on their way as
+    `taken` says; `look` lists (predicted, elapsed) seconds of those, the oldest first, and is asked only once all slots are taken."""
+
+    def __init__(
+        self, count: int, taken: int = 0, look: Callable[[], Sequence[tuple[float, float]]] = lambda: ()
+    ) -> None:
+        self._count, self._unused, self._look = max(count, 1), max(count, 1) - taken, look
+        self._more: list[tuple[float, float]] = []
+        self._free_at: list[float] | None = None
+
+    def first(self) -> float:
+        """Seconds until the first of them is free."""
+        return 0.0 if self._unused > 0 else self._heap()[0]
+
+    def take(self, seconds: float) -> None:
+        """Accounts for one more task on the slot that is free first."""
+        if self._unused > 0:
+            self._unused -= 1
+            self._more.append((seconds, 0.0))
+        else:
+            heap = self._heap()
+            heapq.heapreplace(heap, heap[0] + seconds)
+
+    def _heap(self) -> list[float]:
+        if self._free_at is None:
+            self._free_at = slots_free_at(self._count, [*self._look(), *self._more])
+        return self._free_at
+
+
 @dataclass(slots=True)
 class Capacity:
-    """What a worker can take: `free` more tasks, of which it can begin `idle` at once. `free_at` holds, a slot each, the seconds
-    from now until it is likely to be free."""
+    """What a worker can take: `free` more tasks, of which it can begin `idle` at once."""
 
     worker_id: str
     kinds: frozenset[str]
     models: frozenset[str]
     free: int
-    free_at: list[float] = field(default_factory=list)
+    slots: Slots
     idle: int = 1_000_000
 
     def takes(self, seconds: float) -> bool:
@@ -62,14 +91,14 @@ class Capacity:
     def take(self, seconds: float) -> None:
         """Accounts for one more task on the slot that is free first."""
         self.idle -= 1
-        heapq.heapreplace(self.free_at, self.free_at[0] + seconds)
+        self.slots.take(seconds)
 
 
 def slots_free_at(slots: int, held: Iterable[tuple[float, float]]) -> list[float]:
     """Seconds until each slot is free, as a heap, for (predicted, elapsed) seconds of the tasks that a worker holds, the oldest
     first. A task that runs over its time is expected to go on as long as it has run over: a worker that hangs must not
     look as if it were about to be free for ever."""
-    free_at = [0.0] * max(slots, 1)
+    free_at = [0.0] * slots
     for predicted, elapsed in held:
         heapq.heapreplace(free_at, free_at[0] + abs(predicted - elapsed))
     return free_at
@@ -189,7 +218,7 @@ def find_worker(task: Wanted, capacities: Sequence[Capacity], predict: Predict) 
         if not capacity.can_do(task.kind, task.model):
             continue
         seconds = predict(task.kind, task.model, capacity.worker_id, task.size)
-        rank = (capacity.free_at[0] + seconds, not capacity.takes(seconds), capacity.worker_id)
+        rank = (capacity.slots.first() + seconds, not capacity.takes(seconds), capacity.worker_id)
         if best is None or rank < best:
             best, found = rank, (capacity, seconds)
     return found

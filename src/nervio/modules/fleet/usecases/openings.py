@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from nervio.db.execution import Outcome
 from nervio.modules.fleet.contracts import SubmitTask, TaskQueued
-from nervio.modules.fleet.domain.dispatch import Turns, find_worker
+from nervio.modules.fleet.domain.dispatch import Capacity, Turns, find_worker
 from nervio.modules.fleet.domain.prediction import Speeds
 from nervio.modules.fleet.usecases.roster import Member, Roster, TaskKey
 from nervio.ports.workers import Assignment
 
+FRESH_SECONDS = 0.005
+"""How long a look at what workers can take is good for, while nobody gets less or more to do but by it."""
 Claims = Sequence[tuple[Assignment, str]]
 """Assignments that were claimed, with the worker for each."""
 
@@ -50,15 +52,18 @@ class Places:
         self.is_behind = True
         """Whether something waits that could not be given out: who comes now comes after it."""
         self._open: set[Opening] = set()
+        self._seen: list[Capacity] = []
+        self._seen_at, self._changes = -math.inf, -1
         self.safe_until = -math.inf
         """Until when, on the monotonic clock, nobody takes what this process has for orphaned."""
 
     def find(self, tenant_id: str, tasks: Sequence[SubmitTask]) -> list[Opening | None]:
         """A place for each task that somebody could begin at once. None for the others, which wait their turn."""
         found: list[Opening | None] = [None] * len(tasks)
-        if self.is_behind or self._monotonic() >= self.safe_until or self._is_stopped(tenant_id):
+        now = self._monotonic()
+        if self.is_behind or now >= self.safe_until or self._is_stopped(tenant_id):
             return found
-        capacities = self._roster.capacities()
+        capacities = self._capacities(now)
         for n, task in enumerate(tasks):
             best = find_worker(task, capacities, self._speeds.predict)
             if best is None:
@@ -75,6 +80,13 @@ class Places:
             opening = found[n] = Opening(self._owner, member, seconds)
             self._open.add(opening)
         return found
+
+    def _capacities(self, now: float) -> list[Capacity]:
+        # As they were a moment ago, with what was promised since: a busy worker has many tasks to be looked at, and a task that
+        # comes alone would pay for all of them.
+        if self._changes != self._roster.changes or now - self._seen_at > FRESH_SECONDS:
+            self._seen, self._seen_at, self._changes = self._roster.capacities(), now, self._roster.changes
+        return self._seen
 
     def outstanding(self) -> dict[TaskKey, int]:
         """What may have been claimed and was not handed over yet: task → token."""
@@ -97,6 +109,8 @@ class Places:
                 and opening.assignment.task_id == outcome.id
             ):
                 claimed.append((opening.assignment, opening.member.profile.id))
+            else:
+                self._roster.changes += 1
         if claimed:
             self._hand_over(claimed)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from nervio.kernel.time import Instant
 from nervio.modules.fleet.contracts import WorkerStatus
-from nervio.modules.fleet.domain.dispatch import Candidate, Capacity, Predict, slots_free_at
+from nervio.modules.fleet.domain.dispatch import Candidate, Capacity, Predict, Slots
 from nervio.modules.fleet.store.workers import WorkerState
 from nervio.ports.workers import Assignment, Profile, WorkerTransport
 
@@ -57,6 +58,17 @@ class Member:
         at_once = self.profile.slots * max(self.profile.batch, 1)
         return max(at_once - len(self.held) - len(self.promised), 0)
 
+    def capacity(self, now: float) -> Capacity:
+        """What it can take."""
+
+        def look() -> list[tuple[float, float]]:
+            held = [(one.predicted, one.elapsed(now)) for one in self.held.values()]
+            return held + [(predicted, 0.0) for predicted in self.promised]
+
+        slots = Slots(self.profile.slots, len(self.held) + len(self.promised), look)
+        kinds, models = frozenset(self.profile.kinds), frozenset(self.profile.models)
+        return Capacity(self.profile.id, kinds, models, self.free, slots, self.idle)
+
     def state(self, status: WorkerStatus) -> WorkerState:
         """How it is, to be written down; its counts begin again."""
         state = WorkerState(
@@ -82,6 +94,8 @@ class Roster:
         self._holders: dict[TaskKey, tuple[str, int]] = {}
         self._gone: list[WorkerState] = []
         self._superseded: list[tuple[str, Assignment]] = []
+        self.changes = 0
+        """Grows with every change of what workers can take, but for a promise that became an assignment."""
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -95,6 +109,7 @@ class Roster:
 
     def join(self, transport: WorkerTransport, profile: Profile) -> list[Assignment]:
         """Takes in a worker, or what it newly says of itself; returns what an earlier boot of it held, which is lost."""
+        self.changes += 1
         before = self._members.get(profile.id)
         if before is not None and before.profile.boot == profile.boot:
             before.profile, before.transport = profile, transport
@@ -112,6 +127,7 @@ class Roster:
 
     def leave(self, worker_id: str) -> list[Assignment]:
         """Takes a worker out; returns what it held."""
+        self.changes += 1
         member = self._members.pop(worker_id, None)
         if member is None:
             return []
@@ -151,12 +167,15 @@ class Roster:
         holder = self._holders.get(key)
         if holder is None or holder[1] != token or worker_id not in (None, holder[0]):
             return None
+        self.changes += 1
         del self._holders[key]
         member = self._members[holder[0]]
         held = member.held.pop(key)
-        for at_work in list(member.held.values())[: member.profile.slots]:
-            if at_work.begun_at is None:  # it waited for the slot that is free now
-                at_work.begun_at = self._monotonic()
+        slots = max(member.profile.slots, 1)
+        if len(member.held) >= slots:
+            (next_one,) = islice(member.held.values(), slots - 1, slots)
+            if next_one.begun_at is None:  # it waited for the slot that is free now
+                next_one.begun_at = self._monotonic()
         return member, held
 
     def take_superseded(self) -> list[tuple[str, Assignment]]:
@@ -167,6 +186,7 @@ class Roster:
     @contextmanager
     def promising(self, chosen: Sequence[tuple[Candidate, str]], predict: Predict) -> Iterator[None]:
         """Keeps the places of tasks that are being claimed from being given away meanwhile."""
+        self.changes += 1
         promised: list[tuple[Member, float]] = []
         for task, worker_id in chosen:
             member = self._members.get(worker_id)
@@ -177,6 +197,7 @@ class Roster:
         try:
             yield
         finally:
+            self.changes += 1
             for member, seconds in promised:
                 member.promised.remove(seconds)
 
@@ -200,23 +221,7 @@ class Roster:
     def capacities(self) -> list[Capacity]:
         """What every worker can take, with the seconds until its slots are likely to be free."""
         now = self._monotonic()
-        return [
-            Capacity(
-                member.profile.id,
-                frozenset(member.profile.kinds),
-                frozenset(member.profile.models),
-                member.free,
-                slots_free_at(
-                    member.profile.slots,
-                    [
-                        *((held.predicted, held.elapsed(now)) for held in member.held.values()),
-                        *((predicted, 0.0) for predicted in member.promised),
-                    ],
-                ),
-                member.idle,
-            )
-            for member in self._members.values()
-        ]
+        return [member.capacity(now) for member in self._members.values()]
 
     def take_states(self) -> list[WorkerState]:
         """How all workers are, those too that have gone since the last time; their counts begin again."""
