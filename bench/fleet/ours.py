@@ -29,6 +29,7 @@ from nervio.modules.fleet.settings import FleetSettings
 from nervio.ports.workers import Answer, Job, WorkerTransport
 from nervio.runtime.commits import RingingDatabase
 from nervio.runtime.settings import normalised_database_url
+from nervio.runtime.wiring import settle_memory
 
 QUEUE_CAPACITY = 100_000
 AT_ONCE = 500
@@ -134,6 +135,7 @@ async def main(address: str, broker_port: int | None = None) -> None:
     master = Master(ctx, drafts, openings)
     while not any(member.free for member in dispatcher.roster):  # noqa: ASYNC110 (a worker registers when it does)
         await asyncio.sleep(0.01)
+    settle_memory()  # as the program does
     print(json.dumps({"ready": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)

@@ -295,7 +295,7 @@ class App:
                 stack.push_async_callback(counts.stop)
                 counts.start()
             stack.push_async_callback(self.bus.close)
-            _settle_memory()
+            settle_memory()
             await stack.enter_async_context(run_roles(self, roles))
             yield self
 
@@ -382,7 +382,7 @@ class _Parts:
     alerts: AlertWorker
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """What the program is made of lives as long as it does: the garbage collector need not walk it again and again, and
     what a request makes is freed by its reference counts long before a collection."""
     gc.collect()

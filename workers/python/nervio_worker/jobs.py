@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +54,7 @@ class Job:
     size: int
     deadline_at: str | None
     say: Callable[[Job, int, str], Room] = field(repr=False)
-    _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
+    _is_cancelled: bool = field(default=False, repr=False)
     _n: int = field(default=0, repr=False)
 
     @property
@@ -66,12 +65,12 @@ class Job:
     @property
     def is_cancelled(self) -> bool:
         """Whether nobody wants the result any more. A function in a thread looks at it now and then; an async one is cancelled."""
-        return self._cancelled.is_set()
+        return self._is_cancelled
 
     def emit(self, text: str) -> Room:
         """Shows a part of the answer while it is being made: `job.emit(...)` in a plain function, which waits where whoever reads
         is slow; `await job.emit(...)` in an async one, which waits then."""
-        if self._cancelled.is_set():
+        if self._is_cancelled:
             return Room(None)
         room = Room(None)
         for start in range(0, max(len(text), 1), LONGEST_PART):
@@ -81,4 +80,4 @@ class Job:
 
     def cancel(self) -> None:
         """Nobody wants the result any more."""
-        self._cancelled.set()
+        self._is_cancelled = True
