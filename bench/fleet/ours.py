@@ -34,7 +34,7 @@ from nervio.runtime.wiring import settle_memory
 QUEUE_CAPACITY = 100_000
 AT_ONCE = 500
 """Tasks of one call of the batch api."""
-SLOTS = 256
+SLOTS = 1024
 PREFIX = "bench/workers"
 TASK = SubmitTask("echo", json.dumps({"body": BODY}))
 PART = "twenty characters 20"

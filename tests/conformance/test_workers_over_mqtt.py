@@ -187,6 +187,7 @@ async def test_a_worker_that_is_told_to_leave_finishes_what_it_does_and_hands_ba
         a_worker(tmp_path, url(broker), PREFIX, "--slots", "1", "--credit", "3", worker_id="leaving") as leaving,
     ):
         await fleet.joined("leaving")
+        await fleet.ended(await fleet.submit({"echo": "so that they are taken for short ones"}))
         ids = await fleet.submit_many([{"echo": n, "sleep_seconds": 0.5} for n in range(3)])
         await until(lambda: held(fleet, "leaving") == 3)
         await asyncio.sleep(0.1)

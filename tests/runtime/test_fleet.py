@@ -54,6 +54,17 @@ async def test_a_question_is_answered_by_the_offline_model_and_counted(tmp_path:
         assert used["saved_output_tokens"] == used["output_tokens"] > 0
 
 
+async def test_a_list_may_be_asked_for_without_results(tmp_path: Path) -> None:
+    async with a_program(tmp_path, ("gateway",)) as program:
+        headers = await a_shop(program)
+        task = await ask(program, headers, QUESTION)
+        for query, shown in (({}, task["result"]), ({"results": "false"}, None)):
+            (listed,) = (await program.client.get("/api/tasks", params=query, headers=headers)).json()["items"]
+            assert (listed["id"], listed["result"]) == (task["id"], shown)
+        sheet = (await program.client.get("/api/tasks", headers={**headers, "Accept": "text/csv"})).text
+        assert task["id"] in sheet and task["result"]["text"] not in sheet
+
+
 async def test_texts_become_vectors(tmp_path: Path) -> None:
     async with a_program(tmp_path, ("gateway",)) as program:
         task = await ask(program, await a_shop(program), {"kind": "embed", "payload": {"texts": ["yerba", "mate"]}})

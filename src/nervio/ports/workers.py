@@ -105,6 +105,19 @@ class Report:
     """How long it was worked on, by the worker's own clock."""
 
 
+class Mishap(StrEnum):
+    """What the program itself says of an attempt that came to nothing, and of a task that was not done. Part of the API as they are;
+    pages say them in their reader's language."""
+
+    RESTARTED = "The worker started anew."
+    LEFT = "The worker has left."
+    ELSEWHERE = "Another process gives it work."
+    UNREACHABLE = "The worker could not be reached."
+    SILENT = "The worker was silent for too long."
+    ABANDONED = "The process that had handed it out was gone."
+    OVERDUE = "The deadline was over before it was done."
+
+
 class Verdict(StrEnum):
     """What became of a report. All but `RETRY` are for good: the worker forgets the task."""
 

@@ -98,12 +98,16 @@ def position_of(cursor: str | None, *kinds: Literal["text", "id", "int", "bool"]
     return position
 
 
+def wants_csv(request: Request, query: ExportQuery) -> bool:
+    """Whether the whole list is asked for as CSV."""
+    return query.format == "csv" or (query.format != "json" and "text/csv" in request.headers.get("accept", ""))
+
+
 async def listed(
     request: Request, query: ExportQuery, sheet: Sheet[T], read: Callable[[str | None, int], Awaitable[Page[T]]]
 ) -> Page[T] | Response:
     """A page as JSON, or everything from the cursor on as CSV. `read` takes (cursor, limit)."""
-    accepted = request.headers.get("accept", "")
-    if query.format != "csv" and (query.format == "json" or "text/csv" not in accepted):
+    if not wants_csv(request, query):
         return await read(query.cursor, query.limit)
     # The first page is read before the answer begins, so that a refusal is still a refusal.
     first = await read(query.cursor, LONGEST_PAGE)

@@ -165,7 +165,7 @@ def limits(t: Texts, *, is_wrong: bool = False) -> dict[str, Any]:
                    for name in counts],
         "money": [money, {**money, "n": 1, "currency": "", "per_month": "", "per_month_error": ""}],
         "general": t("problem.idempotency_key_reused") if is_wrong else "", "key": "k", "saved": not is_wrong,
-        "changed_by": "Marina Duarte", "changed_at": NOW, "reused": 1204, "saved_tokens": 812_004, "months": [("2026-03", "mar 2026"), ("2026-02", "feb 2026")],
+        "changed_by": "Marina Duarte", "changed_at": NOW, "reused": 1204, "saved_tokens": 812_004, "saved_money": "US$\u00a03,104200", "months": [("2026-03", "mar 2026"), ("2026-02", "feb 2026")],
     }  # fmt: skip
 
 

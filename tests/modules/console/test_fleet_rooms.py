@@ -14,14 +14,17 @@ import pytest
 
 from nervio.db.halt import Level
 from nervio.kernel.ids import new_id
+from nervio.modules.console.i18n import load_texts
+from nervio.modules.console.mishaps import in_words
 from nervio.modules.console.shell import Pages, Person
 from nervio.modules.fleet import api as fleet
 from nervio.modules.fleet.api import Dispatcher
 from nervio.modules.fleet.contracts import SubmitTask, Task, TaskState
 from nervio.modules.fleet.usecases.dispatching import STATE_SECONDS
+from nervio.modules.jobs.contracts import LOST
 from nervio.modules.safety import api as safety
 from nervio.modules.safety.contracts.halts import Scope
-from nervio.ports.workers import Ending
+from nervio.ports.workers import Ending, Mishap
 from tests.builders import SetClock
 from tests.modules.console import samples
 from tests.modules.console.fleet_samples import task
@@ -189,6 +192,27 @@ async def test_a_page_tells_why_its_task_waits(shop: Shop) -> None:
         await safety.freeze(shop.ctx, "a drill", scope=Scope.TENANT, level=Level.REDUCE_ONLY)
         await shop.program.app.halt_watch.refresh()
         assert "There is a stop" in await page_of(shop, queued.id)
+
+
+async def test_what_the_program_says_of_a_lost_attempt_is_said_in_the_readers_language(shop: Shop) -> None:
+    queued, hands = await fleet.submit_task(shop.ctx, a_question()), Hands()
+    async with a_fleet(shop, hands) as (dispatcher, _):
+        dispatcher.joined(hands, a_profile())
+        await dispatcher.run_once()
+        dispatcher.joined(hands, a_profile(boot="another"))
+        await dispatcher.run_once()
+    _, (attempt,) = await fleet.get_task(shop.ctx, queued.id)
+    assert attempt.error == Mishap.RESTARTED
+    for language, said in (("es", "El trabajador arrancó de nuevo."), ("en", Mishap.RESTARTED)):
+        shop.visitor.client.headers["Accept-Language"] = language
+        assert said in await page_of(shop, queued.id), language
+
+
+def test_the_console_has_words_for_everything_that_the_program_says() -> None:
+    for language in ("es", "en"):
+        said = [in_words(load_texts()[language], one) for one in (*Mishap, LOST)]
+        assert len(set(said)) == len(said)
+        assert not any(one.startswith("mishap.") for one in said)
 
 
 async def test_a_task_is_cancelled_and_tried_again_by_its_buttons(shop: Shop) -> None:

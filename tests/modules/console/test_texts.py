@@ -115,7 +115,7 @@ def test_no_text_is_kept_that_nobody_asks_for() -> None:
         "setup.first_",
     }
     begins |= {"safety.module_", "safety.for_", "safety.finding_", "safety.level_default", "safety.any_"}
-    begins |= {"tasks.any_", "ask.question_", "jobs.any_", "jobs.name."}
+    begins |= {"tasks.any_", "ask.question_", "jobs.any_", "jobs.name.", "mishap."}
     begins |= {"dashboard.chart_", "dashboard.hour", "dashboard.show_table", "stop.installation"}
     begins |= {f"js.{part}" for part in re.findall(r"\bt\(`(\w+)\$", source)}
     asked = {key for template in TEMPLATES for key, _ in _asked(template)}

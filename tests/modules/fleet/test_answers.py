@@ -54,7 +54,20 @@ async def test_a_hundred_equal_questions_are_one_call(store: Store) -> None:
     assert (used.submitted, used.done, used.cached, used.input_tokens) == (100, 100, 99, 30)
     assert (used.saved_input_tokens, used.saved_output_tokens) == (99 * 30, 99 * 5)
     (spent,) = await fleet.read_spend(store.ctx, "2026-03-01", "2026-03-01")
-    assert spent.cost_micros == 900
+    assert (spent.tasks, spent.cost_micros, spent.saved_micros) == (1, 900, 99 * 900)
+
+
+async def test_what_an_answer_saves_is_summed_on_the_day_it_is_given_again_and_costs_nothing(store: Store) -> None:
+    hands = Hands()
+    async with a_dispatcher(store, hands) as dispatcher:
+        dispatcher.joined(hands, a_profile())
+        await ask(store)
+        (only,) = await handed(dispatcher, hands)
+        await report(dispatcher, a_report(only, usage=USAGE))
+        store.clock.advance(50_000)
+        assert await states(store, await ask(store, 2)) == [TaskState.DONE] * 2
+    (spent,) = await fleet.read_spend(store.ctx, "2026-03-02", "2026-03-02")
+    assert (spent.tasks, spent.cost_micros, spent.saved_micros) == (0, 0, 2 * 900)
 
 
 async def test_what_was_answered_is_answered_at_once_until_it_is_too_old(store: Store) -> None:

@@ -84,6 +84,11 @@ async def named(store: Store) -> None:
     await store.database.bookkeep("lease", lambda c: people.add_tenant(c, dialect_of(c), tenant))
 
 
+def test_what_only_saved_something_is_on_no_bill() -> None:
+    costs = [Spend("chat", "USD", 0, 0, 0, 0, 1_800)]
+    assert make_bill("Shop", "2026-03", NOON, [], costs, 0).lines == ()
+
+
 async def test_a_bill_is_the_same_over_http_in_all_its_forms(store: Store) -> None:
     await named(store)
     await spend(store, a_usage(1_234_567), a_usage(1), a_usage(0, None))
@@ -108,8 +113,8 @@ async def test_a_bill_is_the_same_over_http_in_all_its_forms(store: Store) -> No
     assert (bill["is_final"], february["lines"], february["is_final"]) == (False, [], True)
     costs = {one["kind"]: one["costs"] for one in used}
     assert costs == {
-        "chat": [{"currency": "USD", "tasks": 2, "cost_micros": 1_235_000, "cost": "1.235"}],
-        "cmd": [{"currency": "CLP", "tasks": 1, "cost_micros": 3_000_000, "cost": "3"}],
+        "chat": [{"currency": "USD", "tasks": 2, "cost_micros": 1_235_000, "cost": "1.235", "saved_micros": 0}],
+        "cmd": [{"currency": "CLP", "tasks": 1, "cost_micros": 3_000_000, "cost": "3", "saved_micros": 0}],
     }
     assert sheet.headers["content-disposition"] == 'attachment; filename="nervio-2026-03.csv"'
     rows = list(csv.reader(io.StringIO(sheet.text)))

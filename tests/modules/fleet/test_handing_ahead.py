@@ -34,7 +34,7 @@ async def learn(store: Store, dispatcher: fleet.Dispatcher, hands: Hands, second
     await report(dispatcher, a_report(one, seconds=seconds))
 
 
-@pytest.mark.parametrize(("seconds", "handed"), [(0.05, 3), (5.0, 1)])
+@pytest.mark.parametrize(("seconds", "handed"), [(0.03, 3), (0.08, 2), (5.0, 1)])
 async def test_only_short_tasks_are_handed_over_before_they_can_begin(
     store: Store, seconds: float, handed: int
 ) -> None:

@@ -1,10 +1,14 @@
 """What one worker, tenant or unlucky moment may not do to the others."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from nervio.db.batch import Command
+from nervio.db.execution import Outcome
 from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.ids import new_id
 from nervio.kernel.time import SECOND
@@ -16,7 +20,7 @@ from nervio.modules.fleet.usecases.openings import Opening
 from nervio.modules.fleet.usecases.submitting import SUBMIT, Offer
 from nervio.ports.workers import Assignment, Chunk, Ending, Verdict
 from tests.builders import Store
-from tests.modules.fleet.handing import SETTINGS, Hands, a_dispatcher, a_profile, a_report, report, state_of
+from tests.modules.fleet.handing import SETTINGS, Hands, Line, a_dispatcher, a_profile, a_report, report, state_of
 
 CHAT = SubmitTask("chat", "{}", cache=False)
 ASK = SubmitTask("chat", '{"q":"¿cuánto?"}')
@@ -177,3 +181,39 @@ async def test_asking_again_counts_as_a_task(store: Store) -> None:
     with pytest.raises(NervioError) as refusal:
         await fleet.retry_task(store.ctx, queued.id)
     assert refusal.value.kind is Kind.TOO_MANY
+
+
+class Endless(Line):
+    """A store whose every write takes a while, after which one more worker has joined: there is always room for more."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.ctx.database)
+        self._store, self.grow = store, list[Callable[[], None]]()
+
+    async def submit_all(self, commands: Sequence[Command[Any, Any]]) -> list[Outcome]:
+        """See `Database`."""
+        outcomes = await super().submit_all(commands)
+        self._store.clock.advance(0.3)
+        for more in self.grow:
+            more()
+        return outcomes
+
+
+async def test_a_backlog_without_end_does_not_keep_a_process_from_renewing_its_lease(store: Store) -> None:
+    hands, line, left = Hands(), Endless(store), []
+    await fleet.submit_tasks(store.ctx, [(CHAT, None)] * 60)
+    behind_line = replace(store, ctx=replace(store.ctx, database=line))
+    async with a_dispatcher(behind_line, hands) as dispatcher:
+
+        def join() -> None:
+            left.append(dispatcher.places.safe_until - store.clock.monotonic())
+            for member in dispatcher.roster:
+                dispatcher.seen(member.profile.id)
+            dispatcher.joined(hands, a_profile(f"w{len(left)}"))
+
+        join()
+        line.grow.append(join)
+        while sum(len(member.held) for member in dispatcher.roster) < 60:
+            await dispatcher.run_once()
+    assert len(left) * 0.3 > SETTINGS.owner_lease_seconds, "it took longer than a lease lasts"
+    assert min(left[1:]) > 0, "nobody could have taken it for dead"

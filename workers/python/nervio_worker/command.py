@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(option, type=Path, default=variable(variable_name) or None, help=f"{text} (variable {variable_name})")
     add("--slots", type=int, default=1, help="tasks that are worked on at once")
-    add("--credit", type=int, help="tasks that are held at most; default: twice the slots")
+    add("--credit", type=int, help="tasks that are held at most; default: eight a slot")
     add("--model", action="append", default=[], help="a model that it has; may be given again")
     add("--drain-seconds", type=float, default=30.0, help="how long tasks may still take after SIGTERM")
     add("--check", action="store_true", help="add the kind `check`, which `nervio worker-check` asks for")

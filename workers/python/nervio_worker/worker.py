@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
 DEFAULT_PREFIX = "upb"
+HELD_A_SLOT = 8
 ON_ITS_WAY_SECONDS = 0.3
 LAST_VERDICTS_SECONDS = 5.0
 """How long a worker that leaves waits for verdicts on what it brought last."""
@@ -51,7 +52,8 @@ class Options:
     slots: int = 1
     """How many tasks are worked on at once."""
     credit: int | None = None
-    """How many it holds at most; twice its slots by default, so that it need not wait for the next."""
+    """How many it holds at most, by default eight a slot. Long tasks are not given before they can begin; of short ones so many may
+    wait here that it need not wait for the next."""
     models: Sequence[str] = ()
     version: str = VERSION
     drain_seconds: float = 30.0
@@ -117,7 +119,7 @@ class _Presence:
     def __init__(self, options: Options, broker: Broker, kinds: dict[str, Kind]) -> None:
         self._options, self._kinds = options, kinds
         self._boot = secrets.token_hex(8)
-        self._credit = options.credit or 2 * options.slots * max(kind.batch for kind in kinds.values())
+        self._credit = options.credit or HELD_A_SLOT * options.slots * max(kind.batch for kind in kinds.values())
         identity = Identity(options.id, self._boot, options.token, _grpc_credentials(options))
         # The desk reports to the results and hears from them; one of the two has to be made first.
         self._results = Results(identity, lambda key: self._desk.settle(key))  # noqa: PLW0108

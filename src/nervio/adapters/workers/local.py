@@ -28,8 +28,10 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
-AT_ONCE = 256
+AT_ONCE = 1_000
 """Reports of one moment that go to the master together."""
+HELD_A_SLOT = 8
+"""Tasks that are held at most. How many of them before they can begin is the dispatcher's to say: few, or short ones."""
 
 TaskKey = tuple[str, str, int]
 """(tenant, task, token)"""
@@ -38,7 +40,7 @@ TaskKey = tuple[str, str, int]
 class LocalWorkers:
     """One worker that does `slots` tasks at once on this event loop; see `WorkerTransport`.
 
-    It may hold as many tasks again as it works on, so that it need not wait for the next. What blocks belongs into a thread of
+    It may hold several times as many tasks as it works on, so that it need not wait for the next. What blocks belongs into a thread of
     its own: the loop is everybody's.
     """
 
@@ -47,7 +49,7 @@ class LocalWorkers:
 
     def __init__(self, worker_id: str, kinds: Mapping[str, Do], models: Sequence[str] = (), *, slots: int = 2) -> None:
         self.profile = Profile(
-            worker_id, new_id(), tuple(sorted(kinds)), tuple(models), slots, 2 * slots, language="python"
+            worker_id, new_id(), tuple(sorted(kinds)), tuple(models), slots, HELD_A_SLOT * slots, language="python"
         )
         self._kinds = kinds
         self._slots = asyncio.Semaphore(slots)

@@ -29,7 +29,7 @@ from nervio.adapters.workers.mqtt_messages import (
 )
 from nervio.adapters.workers.mqtt_session import Broker, Message, MqttSession
 from nervio.kernel.ids import new_id
-from nervio.ports.workers import Assignment, Ending, Master, Profile, Report, Verdict
+from nervio.ports.workers import Assignment, Ending, Master, Mishap, Profile, Report, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class RemoteWorkers:
         if register.gone:
             if known is not None and known.profile.boot == register.boot:
                 del self._known[worker_id]
-                self._master.left(worker_id, register.boot, register.reason or "The worker has left.")
+                self._master.left(worker_id, register.boot, register.reason or Mishap.LEFT)
             if known is None or known.profile.boot == register.boot:
                 # Nobody needs to remember it. Should its next start have been faster than this, its next beat tells us.
                 self._session.publish(Message(self._topics.register(worker_id), b"", is_retained=True))
@@ -193,7 +193,7 @@ class RemoteWorkers:
         now, profile = time.monotonic(), register.profile()
         if known is None or known.profile.boot != profile.boot:
             if known is not None and known.is_offered and not self._is_ours(worker_id):
-                self._master.left(worker_id, known.profile.boot, "The worker started anew.")
+                self._master.left(worker_id, known.profile.boot, Mishap.RESTARTED)
             self._known[worker_id] = _Known(profile, now, now, others={one.key for one in register.holding})
             self._offer(self._known[worker_id])
             return
@@ -268,7 +268,7 @@ class RemoteWorkers:
             self._master.joined(self, replace(known.profile, credit=0))
         elif known.is_offered:
             known.is_offered = False
-            self._master.left(worker_id, known.profile.boot, "Another process gives it work.")
+            self._master.left(worker_id, known.profile.boot, Mishap.ELSEWHERE)
 
     # -- what did not arrive ---------------------------------------------------------------------------------------------
 

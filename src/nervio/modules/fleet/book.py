@@ -33,6 +33,7 @@ _ATTEMPT = (
 
 
 _PLACES = {name: n for n, name in enumerate(SUMS)}
+_COST, _SAVED = COST_SUMS.index("cost_micros"), COST_SUMS.index("saved_micros")
 UTC = "UTC"
 """The clocks by whose days use is summed."""
 
@@ -245,12 +246,16 @@ class SpendBook(Book):
         """Declares today's cost, in a currency, of the kind of a task that is wanted of the queue, which is opened before."""
         self._of_tasks.add((task, currency))
 
+    def want(self, tenant_id: str, kind: str, currency: str) -> None:
+        """Declares today's cost of a kind in a currency."""
+        self._wanted.add((tenant_id, kind, currency))
+
     def open(self, batch: Batch) -> None:
         queue = batch.book(QueueBook)
         for key, currency in self._of_tasks:
             work = queue.peek(key)
             if work is not None:
-                self._wanted.add((work.tenant_id, work.kind, currency))
+                self.want(work.tenant_id, work.kind, currency)
         self._of_tasks.clear()
         missing = sorted(self._wanted - self._meters.keys())
         if not missing:
@@ -267,22 +272,37 @@ class SpendBook(Book):
         key = tenant_id, kind, use.currency
         costs = self._costs[tenant_id, batch.day_in(UTC), kind, use.currency]
         meter = self._meters[key]
-        more = (int(done), use.input_tokens, use.output_tokens, use.cost_micros)
-        if costs[-1] + use.cost_micros > LARGEST_DAY:
+        more = (int(done), use.input_tokens, use.output_tokens, use.cost_micros, 0)
+        if costs[_COST] + use.cost_micros > LARGEST_DAY:
             return False
-        for n, value in enumerate(more):
-            costs[n] += value
+        self._add(costs, more)
         meter[0] += use.cost_micros
         self._changed.add(key)
         self._actors[tenant_id, kind] = actor_id
         self._undo.append(partial(self._subtract, costs, meter, more))
         return True
 
+    def add_saved(self, batch: Batch, tenant_id: str, kind: str, use: Use) -> None:
+        """Adds what an answer would have cost that was there already; nothing where the day's sum would no longer fit."""
+        key = tenant_id, kind, use.currency
+        costs = self._costs[tenant_id, batch.day_in(UTC), kind, use.currency]
+        if costs[_SAVED] + use.cost_micros > LARGEST_DAY:
+            return
+        more = (0, 0, 0, 0, use.cost_micros)
+        self._add(costs, more)
+        self._changed.add(key)
+        self._undo.append(partial(self._subtract, costs, self._meters[key], more))
+
+    @staticmethod
+    def _add(costs: list[int], more: tuple[int, ...]) -> None:
+        for n, value in enumerate(more):
+            costs[n] += value
+
     @staticmethod
     def _subtract(costs: list[int], meter: list[int], more: tuple[int, ...]) -> None:
         for n, value in enumerate(more):
             costs[n] -= value
-        meter[0] -= more[-1]
+        meter[0] -= more[_COST]
 
     def mark(self) -> int:
         return len(self._undo)

@@ -198,7 +198,8 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Spend:
     """What tasks of one kind cost in one currency over a span of days. `cost_micros` is in millionths of the currency's unit;
-    `tasks` are those that were done, the cost is also that of attempts which failed."""
+    `tasks` are those that were done, the cost is also that of attempts which failed; `saved_micros` is what tasks would have cost that
+    got the answer to an equal one."""
 
     kind: str
     currency: str
@@ -206,6 +207,7 @@ class Spend:
     input_tokens: int
     output_tokens: int
     cost_micros: int
+    saved_micros: int = 0
 
 
 class Measure(StrEnum):

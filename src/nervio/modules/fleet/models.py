@@ -79,6 +79,7 @@ fleet_costs = Table(
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Column("cost_micros", BigInteger, nullable=False, comment="millionths of the currency's unit"),
+    Column("saved_micros", BigInteger, nullable=False, server_default="0", comment="what answers would have cost anew"),
     PrimaryKeyConstraint("tenant_id", "day", "kind", "currency"),
     CheckConstraint("cost_micros >= 0", name="cost_micros"),
     sqlite_with_rowid=False,

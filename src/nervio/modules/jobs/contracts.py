@@ -11,6 +11,10 @@ from nervio.kernel.time import Instant
 QUEUE = "jobs"
 """The queue whose rows are jobs. An operation of another module that queues one names it as `enqueues`."""
 
+LOST = "The process that worked on it was gone."
+OVERDUE = "The deadline was over before it was done."
+"""What the program itself says of a job that came to nothing."""
+
 
 class JobPriority(IntEnum):
     """How urgent a job is among those of its tenant; a lower number comes first."""

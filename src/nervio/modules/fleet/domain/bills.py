@@ -34,7 +34,7 @@ def make_bill(
     """A line a kind and currency, one more for what of the kind had no cost, and a total a currency."""
     lines: list[BillLine] = []
     for kind in sorted({one.kind for one in used} | {one.kind for one in costs}):
-        priced = [one for one in costs if one.kind == kind]
+        priced = [one for one in costs if one.kind == kind and one.cost_micros > 0]
         lines += [_line(one, markup_bp) for one in priced]
         rest = _rest(kind, [one for one in used if one.kind == kind], priced)
         if rest.tasks > 0 or rest.input_tokens > 0 or rest.output_tokens > 0:

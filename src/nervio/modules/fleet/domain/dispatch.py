@@ -35,8 +35,8 @@ class Candidate:
 
 
 AHEAD_SECONDS = 0.1
-"""A task that is likely to take longer is not handed to a worker before it can begin: to be a round trip late costs it little,
-and until then somebody else may do it sooner, or somebody else's task come first."""
+"""A task that is likely to take longer, or to wait for longer at its worker, is not handed over before it can begin: to be a round
+trip late costs it little, and until then somebody else may do it sooner, or somebody else's task come first."""
 
 
 class Slots:
@@ -82,7 +82,9 @@ class Capacity:
 
     def takes(self, seconds: float) -> bool:
         """Whether a task that takes so long may be handed to it now."""
-        return self.free > 0 and (self.idle > 0 or seconds <= AHEAD_SECONDS)
+        if self.free <= 0:
+            return False
+        return self.idle > 0 or max(seconds, self.slots.first()) <= AHEAD_SECONDS
 
     def can_do(self, kind: str, model: str) -> bool:
         """Whether the worker does such tasks."""

@@ -21,7 +21,7 @@ from nervio.modules.fleet.schemas.tasks import (
     TaskWithAttempts,
 )
 from nervio.web.access import needs
-from nervio.web.lists import CSV_RESPONSE, Sheet, listed, page_of, position_of
+from nervio.web.lists import CSV_RESPONSE, Sheet, listed, page_of, position_of, wants_csv
 from nervio.web.pages import Page
 from nervio.web.problems import problem_of, refusals
 from nervio.web.request import CurrentCtx, IdempotencyKey
@@ -79,6 +79,7 @@ async def list_tasks(
     request: Request, ctx: CurrentCtx, query: Annotated[TaskQuery, Query()]
 ) -> Page[TaskReply] | Response:
     """Tasks, the newest first. `format=csv` answers everything the filters leave, without payloads and results."""
+    results = query.results and not wants_csv(request, query)
 
     async def read(cursor: str | None, limit: int) -> Page[TaskReply]:
         before = position_of(cursor, "int", "id")
@@ -88,6 +89,7 @@ async def list_tasks(
             kind=query.kind,
             before=None if before is None else (before[0], before[1]),
             limit=limit + 1,
+            results=results,
         )
         return page_of(found, limit, TaskReply.of, lambda task: (task.created_at, task.id))
 

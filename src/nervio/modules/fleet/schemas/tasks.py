@@ -128,6 +128,7 @@ class TaskQuery(ExportQuery):
 
     state: TaskState | None = Field(None, description="Only tasks in this state.")
     kind: KindName | None = Field(None, description="Only tasks of this kind.")
+    results: bool = Field(True, description="`false` leaves results out, which may be most of the weight of a page.")
 
 
 class TaskReply(BaseModel):

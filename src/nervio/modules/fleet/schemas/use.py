@@ -37,12 +37,21 @@ class CostReply(BaseModel):
     tasks: int = Field(description="That were done and had a cost; the cost is also that of attempts which failed.")
     cost_micros: Micros
     cost: str = Field(description="The same as an exact decimal number.", examples=["1.500075"])
+    saved_micros: Micros = Field(
+        description="What tasks would have cost that got the answer to an equal one, in millionths."
+    )
 
     @classmethod
     def of(cls, one: Spend) -> CostReply:
         """The answer for a sum."""
         cost = format_micros(one.cost_micros, one.currency)
-        return cls(currency=one.currency, tasks=one.tasks, cost_micros=one.cost_micros, cost=cost)
+        return cls(
+            currency=one.currency,
+            tasks=one.tasks,
+            cost_micros=one.cost_micros,
+            cost=cost,
+            saved_micros=one.saved_micros,
+        )
 
 
 class UsageReply(BaseModel):

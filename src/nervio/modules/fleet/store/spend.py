@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from nervio.db.dialects import Dialect
 from nervio.db.sums import lock_sums
@@ -16,7 +16,7 @@ from nervio.modules.fleet.models import fleet_costs, fleet_meters
 _C = fleet_costs.c
 
 COST_KEY = ("tenant_id", "day", "kind", "currency")
-COST_SUMS = ("tasks", "input_tokens", "output_tokens", "cost_micros")
+COST_SUMS = ("tasks", "input_tokens", "output_tokens", "cost_micros", "saved_micros")
 METER_KEY = ("tenant_id", "kind", "currency")
 METER_SUMS = ("cost_micros", "posted")
 
@@ -36,10 +36,15 @@ def lock_meters(
 
 
 def read_spend(connection: TenantConnection, since: str, until: str) -> list[Spend]:
-    """Costs a kind and currency over days from `since` to `until`, both included."""
+    """Costs a kind and currency over days from `since` to `until`, both included; those too of what only saved something."""
     statement = (
         select(_C.kind, _C.currency, *(func.sum(_C[name]) for name in COST_SUMS))
-        .where(_C.tenant_id == connection.tenant_id, _C.day >= since, _C.day <= until, _C.cost_micros > 0)
+        .where(
+            _C.tenant_id == connection.tenant_id,
+            _C.day >= since,
+            _C.day <= until,
+            or_(_C.cost_micros > 0, _C.saved_micros > 0),
+        )
         .group_by(_C.kind, _C.currency)
         .order_by(_C.kind, _C.currency)
     )

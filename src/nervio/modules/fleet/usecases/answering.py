@@ -14,7 +14,7 @@ from nervio.db.queue import QueueBook, WorkKey
 from nervio.db.queue_moves import Work
 from nervio.db.writes import Insert, Row, Update
 from nervio.kernel.time import LATEST, Instant
-from nervio.modules.fleet.book import UsageBook
+from nervio.modules.fleet.book import SpendBook, UsageBook
 from nervio.modules.fleet.domain.answers import KeptAnswer
 from nervio.modules.fleet.domain.use import use_of
 from nervio.modules.fleet.models import fleet_answers
@@ -29,19 +29,21 @@ class AnswerBook(Book):
     lock_name = "answer"
 
     def __init__(self) -> None:
-        self._wanted: set[AnswerKey] = set()
+        self._wanted: dict[AnswerKey, str] = {}
         self._of_tasks: set[WorkKey] = set()
         self._answers: dict[AnswerKey, KeptAnswer] = {}
         self._new: set[AnswerKey] = set()
         self._changed: set[AnswerKey] = set()
         self._undo: list[Callable[[], object]] = []
 
-    def want(self, key: AnswerKey) -> None:
-        """Declares an answer."""
-        self._wanted.add(key)
+    def want(self, batch: Batch, key: AnswerKey, kind: str) -> None:
+        """Declares the answer to tasks of a kind."""
+        batch.book(SpendBook)  # opened after this one, for the cost of what is found
+        self._wanted[key] = kind
 
-    def want_of(self, tasks: Iterable[WorkKey]) -> None:
+    def want_of(self, batch: Batch, tasks: Iterable[WorkKey]) -> None:
         """Declares the answers of tasks that are wanted of the queue, which is opened before."""
+        batch.book(SpendBook)
         self._of_tasks.update(tasks)
 
     def open(self, batch: Batch) -> None:
@@ -49,13 +51,17 @@ class AnswerBook(Book):
         for key in self._of_tasks:
             work = queue.peek(key)
             if work is not None and work.digest is not None:
-                self._wanted.add((work.tenant_id, work.digest))
+                self._wanted[work.tenant_id, work.digest] = work.kind
         self._of_tasks.clear()
-        missing = sorted(self._wanted - self._answers.keys())
+        missing = sorted(self._wanted.keys() - self._answers.keys())
         if missing:
             found = lock_answers(batch.connection, batch.dialect, missing)
             self._new.update(key for key in missing if key not in found)
             self._answers.update({key: found.get(key) or KeptAnswer(*key) for key in missing})
+            for key, answer in found.items():
+                used = use_of(answer.usage)
+                if used.cost_micros:
+                    batch.book(SpendBook).want(key[0], self._wanted[key], used.currency)
 
     def find(self, tenant_id: str, digest: str) -> KeptAnswer:
         """An answer that was wanted, to be changed."""
@@ -116,6 +122,8 @@ def end_with(batch: Batch, work: Work, answer: KeptAnswer) -> None:
         saved_input_tokens=used.input_tokens,
         saved_output_tokens=used.output_tokens,
     )
+    if used.cost_micros:
+        batch.book(SpendBook).add_saved(batch, work.tenant_id, work.kind, used)
 
 
 def bring_answer(batch: Batch, work: Work, keep_seconds: float) -> bool:

@@ -43,7 +43,7 @@ from nervio.modules.fleet.usecases.trying import (
     Recovered,
 )
 from nervio.modules.fleet.usecases.worker_records import WorkerRecords
-from nervio.ports.workers import Assignment, Chunk, Profile, Report, Verdict, WorkerTransport
+from nervio.ports.workers import Assignment, Chunk, Mishap, Profile, Report, Verdict, WorkerTransport
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Dispatcher:
 
     def joined(self, transport: WorkerTransport, profile: Profile) -> None:
         """See `Master`."""
-        self._give_up(profile.id, self.roster.join(transport, profile), "The worker started anew.")
+        self._give_up(profile.id, self.roster.join(transport, profile), Mishap.RESTARTED)
         self.wake()
 
     def seen(self, worker_id: str) -> None:
@@ -305,7 +305,7 @@ class Dispatcher:
         except Exception:
             log.exception("assigning_failed", extra={"worker": worker_id})
             if self.roster.find(worker_id) is member:
-                self._give_up(worker_id, self.roster.leave(worker_id), "The worker could not be reached.")
+                self._give_up(worker_id, self.roster.leave(worker_id), Mishap.UNREACHABLE)
 
     def _give_up(self, worker_id: str, assignments: Sequence[Assignment], reason: str) -> None:
         """Remembers what is to be run elsewhere; the next round writes it down. Without a reason it counts as no attempt."""
@@ -334,9 +334,7 @@ class Dispatcher:
         for member in self.roster.list_silent(self._settings.lease_seconds):
             metrics.LEASES_RUN_OUT.inc()
             log.warning("worker_silent", extra={"worker": member.profile.id, "held": len(member.held)})
-            self._give_up(
-                member.profile.id, self.roster.leave(member.profile.id), "The worker was silent for too long."
-            )
+            self._give_up(member.profile.id, self.roster.leave(member.profile.id), Mishap.SILENT)
         if self._lost:
             await self._record_lost()
         held = self.roster.held()

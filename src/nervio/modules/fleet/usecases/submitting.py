@@ -54,7 +54,7 @@ def _resolve_submit(batch: Batch, commands: Sequence[Command[SubmitTask, TaskQue
         usage.want(batch, command.tenant_id, command.body.kind)
         limits.ask(command.tenant_id)
         if command.offer.digest is not None:
-            batch.book(AnswerBook).want((command.tenant_id, command.offer.digest))
+            batch.book(AnswerBook).want(batch, (command.tenant_id, command.offer.digest), command.body.kind)
         if command.key is None and command.receipt is None:
             keyless.append((command.tenant_id, command.offer.id))
     batch.book(QueueBook).want(keyless)
@@ -128,7 +128,7 @@ def want_tasks(batch: Batch, keys: Sequence[WorkKey]) -> None:
     """Declares tasks by (tenant, id), and today's sums of their kinds."""
     batch.book(QueueBook).want(keys)
     batch.book(UsageBook).want_of(keys)
-    batch.book(AnswerBook).want_of(keys)
+    batch.book(AnswerBook).want_of(batch, keys)
 
 
 def find_task(batch: Batch, key: WorkKey) -> Work | None:

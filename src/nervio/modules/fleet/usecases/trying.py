@@ -16,9 +16,7 @@ from nervio.modules.fleet.store.tasks import QUEUE
 from nervio.modules.fleet.usecases.answering import AnswerBook, bring_answer, join_answer, lose_answer
 from nervio.modules.fleet.usecases.metering import meter, want_meter
 from nervio.modules.fleet.usecases.submitting import claim, find_task, note_attempt, want_tasks
-from nervio.ports.workers import Assignment, Verdict
-
-OVERDUE = "The deadline was over before it was done."
+from nervio.ports.workers import Assignment, Mishap, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +173,8 @@ def _recover(batch: Batch, command: Command[Recover, Recovered]) -> Recovered:
         if work is None or not work.is_overdue(batch.now):
             continue
         if work.state is State.RUNNING:
-            note_attempt(batch, work, AttemptEnding.OVERDUE, OVERDUE)
-        work.give_up(OVERDUE, batch.now)
+            note_attempt(batch, work, AttemptEnding.OVERDUE, Mishap.OVERDUE)
+        work.give_up(Mishap.OVERDUE, batch.now)
         lose_answer(batch, work)
         usage.add(batch, tenant_id, work.kind, failed=1)
         overdue += 1
@@ -184,9 +182,8 @@ def _recover(batch: Batch, command: Command[Recover, Recovered]) -> Recovered:
         work = find_task(batch, (tenant_id, task_id))
         if work is None or work.state is not State.RUNNING or work.token != token:
             continue
-        error = "The process that had handed it out was gone."
-        note_attempt(batch, work, AttemptEnding.LOST, error)
-        work.fail(token, error, batch.now, again=True, after_seconds=0.0)
+        note_attempt(batch, work, AttemptEnding.LOST, Mishap.ABANDONED)
+        work.fail(token, Mishap.ABANDONED, batch.now, again=True, after_seconds=0.0)
         lose_answer(batch, work)
         usage.add(batch, tenant_id, work.kind, attempts_failed=1, failed=int(work.ended_at is not None))
         orphans += 1

@@ -13,11 +13,8 @@ from nervio.db.queue import QueueBook
 from nervio.db.queue_moves import State
 from nervio.db.steps import read_checkpoint
 from nervio.kernel.time import SECOND, Instant
-from nervio.modules.jobs.contracts import QUEUE
+from nervio.modules.jobs.contracts import LOST, OVERDUE, QUEUE
 from nervio.modules.jobs.usecases.enqueueing import JobNamed
-
-LOST = "The process that worked on it was gone."
-OVERDUE = "The deadline was over before it was done."
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.time import to_datetime
 from nervio.modules.console import lists
 from nervio.modules.console.answers import page_router
+from nervio.modules.console.mishaps import in_words
 from nervio.modules.console.requests import Frame, name_of, open_frame, redirect, text_of, watch_of
 from nervio.modules.console.tables import Choice, Column, Filter, Table
 from nervio.modules.jobs import api
@@ -122,7 +123,7 @@ def _row(frame: Frame, job: JobRecord) -> dict[str, Any]:
         "done": job.done,
         "total": job.total,
         "at": to_datetime(job.created_at),
-        "error": "" if job.error is None else _line(job.error),
+        "error": _line(in_words(frame.t, job.error)),
     }
 
 
@@ -133,7 +134,7 @@ def _facts(frame: Frame, job: JobRecord, people: Mapping[str, str]) -> dict[str,
     return {
         **_row(frame, job),
         "name": job.name,
-        "error": "" if job.error is None else _writable(job.error),
+        "error": _writable(in_words(frame.t, job.error)),
         "by": name_of(people, job.created_by),
         "attempts": job.attempts,
         "most_attempts": job.most_attempts,

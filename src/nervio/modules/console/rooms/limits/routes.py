@@ -16,7 +16,7 @@ from nervio.modules.console.answers import page_router
 from nervio.modules.console.requests import Frame, name_of, open_frame, redirect, text_of
 from nervio.modules.console.rooms.limits.fields import COUNTS, MOST_ROWS, draw, read
 from nervio.modules.fleet import api
-from nervio.modules.fleet.contracts import Bill, Limits, LimitsState, Measure, Quota
+from nervio.modules.fleet.contracts import Bill, Limits, LimitsState, Measure, Quota, Spend
 
 LIMITS = "/console/limits"
 NEAR_PERCENT = 80
@@ -63,6 +63,7 @@ async def _page(
     bill = await api.get_bill(frame.ctx, today[:7])
     spent_today = await api.read_spend(frame.ctx, today, today)
     used = await api.read_usage(frame.ctx, f"{today[:7]}-01", today)
+    spent = await api.read_spend(frame.ctx, f"{today[:7]}-01", today)
     limits = state.limits
     context: dict[str, Any] = {
         "quotas": [_quota(frame, one) for one in state.quotas],
@@ -81,6 +82,7 @@ async def _page(
         ],
         "reused": sum(one.cached for one in used),
         "saved_tokens": sum(one.saved_input_tokens + one.saved_output_tokens for one in used),
+        "saved_money": _saved_money(frame, spent),
         # At noon, so that it is the same day in the zone of the shop.
         "since": now.replace(day=1, hour=12),
         "counts": [{"name": name, "value": typed.get(name, ""), "error": errors.get(name, "")} for name in COUNTS],
@@ -111,6 +113,13 @@ def _quota(frame: Frame, one: Quota) -> dict[str, Any]:
         "state": "reached" if one.is_reached else "near" if percent >= NEAR_PERCENT else "",
         "free_at": to_datetime(one.free_at),
     }
+
+
+def _saved_money(frame: Frame, spent: Sequence[Spend]) -> str:
+    sums: dict[str, int] = {}
+    for one in spent:
+        sums[one.currency] = sums.get(one.currency, 0) + one.saved_micros
+    return ", ".join(frame.formats.micros(sums[currency], currency) for currency in sorted(sums) if sums[currency])
 
 
 def _lines(frame: Frame, bill: Bill, today: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:

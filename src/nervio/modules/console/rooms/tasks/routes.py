@@ -12,6 +12,7 @@ from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.time import SECOND, to_datetime
 from nervio.modules.console import lists
 from nervio.modules.console.answers import page_router
+from nervio.modules.console.mishaps import in_words
 from nervio.modules.console.requests import Frame, name_of, open_frame, redirect, text_of, watch_of
 from nervio.modules.console.rooms.tasks import reading
 from nervio.modules.console.tables import Choice, Column, Filter, Table
@@ -78,7 +79,7 @@ async def show_tasks(request: Request) -> Response:
         previous_cursor=cut.previous,
         next_cursor=cut.following,
     )
-    rows = [_row(task) for task in cut.rows]
+    rows = [_row(frame, task) for task in cut.rows]
     return frame.page("tasks", {"table": table, "rows": rows, "figures": await _figures(frame)})
 
 
@@ -123,14 +124,14 @@ async def _task_page(frame: Frame, task_id: str, error: str = "", status: int = 
     done = task.state is TaskState.DONE
     said = reading.answer(task.result) if done else None
     context: dict[str, Any] = {
-        "task": _facts(task, people),
+        "task": _facts(frame, task, people),
         "reason": "" if reason is None else reason.value,
         "asked": reading.conversation(task.payload),
         "payload": reading.pretty(task.payload),
         "answer": said,
         "result": reading.pretty(task.result) if done and (said is None or reading.is_more(task.result)) else None,
         "usage": reading.usage(task.usage),
-        "attempts": _attempts(task, attempts),
+        "attempts": _attempts(frame, task, attempts),
         "error": error,
         # A page that says what was refused stands at an address that answers to nothing but the form.
         "is_live": task.state not in ENDED and not error,
@@ -148,7 +149,7 @@ async def _figures(frame: Frame) -> dict[str, Any]:
         "average": found.average_seconds,
         "error_rate": frame.formats.number(tenths // 10, str(tenths % 10) if tenths % 10 else "") + "\u00a0%",
         "errors": found.total_errors,
-        "last_error": reading.line(found.last_error or ""),
+        "last_error": reading.line(in_words(frame.t, found.last_error)),
     }
 
 
@@ -157,7 +158,7 @@ def _kind(frame: Frame, kind: str) -> str:
     return frame.t(key) if frame.t.knows(key) else kind
 
 
-def _row(task: Task) -> dict[str, Any]:
+def _row(frame: Frame, task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "about": reading.about(task.payload),
@@ -168,19 +169,19 @@ def _row(task: Task) -> dict[str, Any]:
         "worker": task.worker or "",
         "took": _took(task),
         "at": to_datetime(task.created_at),
-        "error": "" if task.error is None else reading.line(task.error),
+        "error": reading.line(in_words(frame.t, task.error)),
     }
 
 
-def _facts(task: Task, people: Mapping[str, str]) -> dict[str, Any]:
+def _facts(frame: Frame, task: Task, people: Mapping[str, str]) -> dict[str, Any]:
     def moment(instant: int | None) -> Any:
         return None if instant is None else to_datetime(instant)
 
     return {
-        **_row(task),
+        **_row(frame, task),
         "attempts": task.attempts,
         "most_attempts": task.most_attempts,
-        "error": "" if task.error is None else reading.cut(task.error).text,
+        "error": reading.cut(in_words(frame.t, task.error)).text,
         "by": name_of(people, task.created_by),
         "is_over": task.state in ENDED,
         "can_retry": task.state in (TaskState.FAILED, TaskState.CANCELLED),
@@ -193,13 +194,13 @@ def _facts(task: Task, people: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _attempts(task: Task, attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+def _attempts(frame: Frame, task: Task, attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {
             "n": one.n,
             "worker": one.worker,
             "ending": one.ending.value,
-            "error": "" if one.error is None else reading.cut(one.error).text,
+            "error": reading.cut(in_words(frame.t, one.error)).text,
             "started_at": to_datetime(one.started_at),
             "took": (one.ended_at - one.started_at) / SECOND,
         }
