@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.figures import percentile
-from nervio.modules.fleet.domain.dispatch import Candidate, Capacity, Slots, Turns, choose
+from nervio.modules.fleet.domain.dispatch import Candidate, Capacity, Slots, Turns, choose, remaining
 from nervio.modules.fleet.domain.prediction import Speeds
 
 SPEEDS = (4.0, 4.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -142,6 +142,12 @@ def credit_only(draw: random.Random) -> tuple[Policy, Callable[[Task, Worker, fl
     return policy, _learns_nothing
 
 
+def _slots(known: Sequence[tuple[float, float]]) -> Slots:
+    """Of a worker with one slot, for (predicted, elapsed) seconds of what it has, the oldest first."""
+    waiting = sum(predicted for predicted, _ in known[1:])
+    return Slots(1, 1 - len(known), waiting, lambda: [remaining(*one) for one in known[:1]])
+
+
 def ours(_draw: random.Random) -> tuple[Policy, Callable[[Task, Worker, float], None]]:
     """The product's own choice, with speeds that it learns as it goes."""
     speeds, turns = Speeds(), Turns()
@@ -156,11 +162,7 @@ def ours(_draw: random.Random) -> tuple[Policy, Callable[[Task, Worker, float], 
             elapsed = [now - worker.began if at == 0 else 0.0 for at in range(len(worker.queue))]
             known = [(held[worker.n, task.n][0], ran) for task, ran in zip(worker.queue, elapsed, strict=True)]
             name = f"w{worker.n}"
-            capacities.append(
-                Capacity(
-                    name, frozenset({"chat"}), frozenset(), 1 - min(len(known), 1), Slots(1, len(known), known.copy)
-                )
-            )
+            capacities.append(Capacity(name, frozenset({"chat"}), frozenset(), 1 - min(len(known), 1), _slots(known)))
         by_id = {str(task.n): task for task in itertools.islice(waiting, LOOK_AHEAD)}
         candidates = [Candidate("t", name, "chat", "", 1, _size(task)) for name, task in by_id.items()]
         given = []

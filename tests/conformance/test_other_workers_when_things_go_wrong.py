@@ -127,6 +127,7 @@ async def test_told_to_leave_it_finishes_what_it_does_and_hands_back_the_rest(
         a_worker(tmp_path, url(broker), PREFIX, *options, worker_id="leaving", command=command) as leaving,
     ):
         await fleet.joined("leaving")
+        await fleet.ended(await fleet.submit({"echo": "so that they are taken for short ones"}))
         ids = await fleet.submit_many([{"echo": n, "sleep_seconds": 0.5} for n in range(3)])
         await until(lambda: held(fleet, "leaving") == 3)
         await asyncio.sleep(0.1)

@@ -86,7 +86,7 @@ async def test_a_payload_that_is_no_use_fails_with_an_error(fleet: Fleet) -> Non
 async def test_a_cancelled_task_frees_its_worker(fleet: Fleet) -> None:
     long = [await fleet.submit({"sleep_seconds": 60}) for _ in range(4)]
     (member,) = fleet.dispatcher.roster
-    await until(lambda: len(member.held) == 4)
+    await until(lambda: len(member.held) >= 2)
     for task_id in long:
         await api.cancel_task(fleet.store.ctx, task_id)
 

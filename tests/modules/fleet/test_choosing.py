@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 from nervio.modules.fleet.contracts import Priority
-from nervio.modules.fleet.domain.dispatch import WEIGHTS, Candidate, Capacity, Slots, Turns, choose, slots_free_at
+from nervio.modules.fleet.domain.dispatch import WEIGHTS, Candidate, Capacity, Slots, Turns, choose, remaining
 
 
 def a_task(n: int, tenant: str = "t", priority: int = Priority.NORMAL, **more: object) -> Candidate:
@@ -14,7 +14,7 @@ def a_task(n: int, tenant: str = "t", priority: int = Priority.NORMAL, **more: o
 
 
 def a_worker(name: str = "w", free: int = 1, slots: int = 1, models: tuple[str, ...] = ()) -> Capacity:
-    return Capacity(name, frozenset({"chat"}), frozenset(models), free, Slots(slots))
+    return Capacity(name, frozenset({"chat"}), frozenset(models), free, Slots(slots, slots))
 
 
 def one_second(_kind: str, _model: str, _worker: str, _size: float) -> float:
@@ -125,8 +125,8 @@ def test_a_task_waits_for_a_fast_worker_that_is_about_to_be_free() -> None:
     def predict(_kind: str, _model: str, worker: str, _size: float) -> float:
         return {"fast": 1.0, "slow": 10.0}[worker]
 
-    busy = Capacity("fast", frozenset({"chat"}), frozenset(), 0, Slots(1, 1, lambda: [(2.0, 0.0)]))
-    idle = Capacity("slow", frozenset({"chat"}), frozenset(), 1, Slots(1))
+    busy = Capacity("fast", frozenset({"chat"}), frozenset(), 0, Slots(1, 0, look=lambda: [2.0]))
+    idle = Capacity("slow", frozenset({"chat"}), frozenset(), 1, Slots(1, 1))
 
     assert choose(of(a_task(1)), [busy, idle], Turns(), predict) == []
 
@@ -143,25 +143,26 @@ def test_with_enough_waiting_the_slow_worker_is_used_too() -> None:
 
 
 def test_a_worker_that_hangs_does_not_look_as_if_it_were_about_to_be_free() -> None:
-    assert slots_free_at(1, [(2.0, 1.5)]) == [0.5]
-    assert slots_free_at(1, [(2.0, 602.0)]) == [600.0]
-    assert sorted(slots_free_at(2, [(2.0, 0.0), (3.0, 0.0), (4.0, 0.0)])) == [3.0, 6.0]
+    assert remaining(2.0, 1.5) == 0.5
+    assert remaining(2.0, 602.0) == 600.0
 
 
 def test_slots_are_looked_at_only_once_all_are_taken() -> None:
     looks: list[int] = []
 
-    def look() -> list[tuple[float, float]]:
+    def look() -> list[float]:
         looks.append(1)
-        return [(2.0, 0.5)]
+        return [1.5]
 
-    slots = Slots(2, 1, look)
+    slots = Slots(2, 1, look=look)
     assert slots.first() == 0.0
     slots.take(1.0)
     assert looks == []
     assert slots.first() == 1.0
     slots.take(3.0)
-    assert slots.first() == 1.5
+    assert slots.first() == 1.0, "the other slot is free as soon as that"
+    slots.take(2.0)
+    assert slots.first() == 1.0 + 2.5
     assert looks == [1]
 
 

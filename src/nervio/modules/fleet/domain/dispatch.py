@@ -40,33 +40,36 @@ trip late costs it little, and until then somebody else may do it sooner, or som
 
 
 class Slots:
-    """When a worker's slots are likely to be free, in seconds from now. `count` slots, with as many tasks at work or on their way as
-    `taken` says; `look` lists (predicted, elapsed) seconds of those, the oldest first, and is asked only once all slots are taken."""
+    """When a worker's slots are likely to be free, in seconds from now: `count` slots, `unused` of which nobody has; where it is
+    negative, so many tasks, of `waiting` seconds in all, wait at the worker for one. `look` lists how long those at work are likely
+    to go on; it is asked only where no slot is unused.
+
+    What waits is taken to be equally long and dealt to the slots in turn. That is exact for one slot, and near enough for many.
+    """
 
     def __init__(
-        self, count: int, taken: int = 0, look: Callable[[], Sequence[tuple[float, float]]] = lambda: ()
+        self, count: int, unused: int, waiting: float = 0.0, look: Callable[[], Iterable[float]] = lambda: ()
     ) -> None:
-        self._count, self._unused, self._look = max(count, 1), max(count, 1) - taken, look
-        self._more: list[tuple[float, float]] = []
-        self._free_at: list[float] | None = None
+        self._count, self._unused, self._waiting, self._look = max(count, 1), unused, waiting, look
+        self._begun: list[float] = []
+        self._earliest: float | None = None
 
     def first(self) -> float:
         """Seconds until the first of them is free."""
-        return 0.0 if self._unused > 0 else self._heap()[0]
+        if self._unused > 0:
+            return 0.0
+        if self._earliest is None:
+            self._earliest = min((*self._look(), *self._begun), default=0.0)
+        rounds, average = -self._unused // self._count, self._waiting / max(-self._unused, 1)
+        return self._earliest + rounds * average
 
     def take(self, seconds: float) -> None:
         """Accounts for one more task on the slot that is free first."""
         if self._unused > 0:
-            self._unused -= 1
-            self._more.append((seconds, 0.0))
+            self._begun.append(seconds)
         else:
-            heap = self._heap()
-            heapq.heapreplace(heap, heap[0] + seconds)
-
-    def _heap(self) -> list[float]:
-        if self._free_at is None:
-            self._free_at = slots_free_at(self._count, [*self._look(), *self._more])
-        return self._free_at
+            self._waiting += seconds
+        self._unused -= 1
 
 
 @dataclass(slots=True)
@@ -96,14 +99,10 @@ class Capacity:
         self.slots.take(seconds)
 
 
-def slots_free_at(slots: int, held: Iterable[tuple[float, float]]) -> list[float]:
-    """Seconds until each slot is free, as a heap, for (predicted, elapsed) seconds of the tasks that a worker holds, the oldest
-    first. A task that runs over its time is expected to go on as long as it has run over: a worker that hangs must not
-    look as if it were about to be free for ever."""
-    free_at = [0.0] * slots
-    for predicted, elapsed in held:
-        heapq.heapreplace(free_at, free_at[0] + abs(predicted - elapsed))
-    return free_at
+def remaining(predicted: float, elapsed: float) -> float:
+    """Seconds that a task is likely to go on. One that runs over its time is expected to go on as long as it has run over: a worker
+    that hangs must not look as if it were about to be free for ever."""
+    return abs(predicted - elapsed)
 
 
 class Turns:

@@ -18,7 +18,7 @@ from nervio.modules.fleet.usecases.roster import Member, Roster, TaskKey
 from nervio.ports.workers import Assignment
 
 FRESH_SECONDS = 0.005
-"""How long a look at what workers can take is good for, while nobody gets less or more to do but by it."""
+"""How long a look at what workers can take is good for, while nobody but who looked gives them more to do."""
 Claims = Sequence[tuple[Assignment, str]]
 """Assignments that were claimed, with the worker for each."""
 
@@ -63,9 +63,13 @@ class Places:
         now = self._monotonic()
         if self.is_behind or now >= self.safe_until or self._is_stopped(tenant_id):
             return found
-        capacities = self._capacities(now)
+        capacities, looked_anew = self._capacities(now), False
         for n, task in enumerate(tasks):
             best = find_worker(task, capacities, self._speeds.predict)
+            if best is not None and not best[0].takes(best[1]) and not looked_anew:
+                # There may be room again since that look.
+                capacities, looked_anew = self._capacities(now, anew=True), True
+                best = find_worker(task, capacities, self._speeds.predict)
             if best is None:
                 continue  # nobody does such tasks, so that it is in nobody's way
             capacity, seconds = best
@@ -81,10 +85,10 @@ class Places:
             self._open.add(opening)
         return found
 
-    def _capacities(self, now: float) -> list[Capacity]:
+    def _capacities(self, now: float, *, anew: bool = False) -> list[Capacity]:
         # As they were a moment ago, with what was promised since: a busy worker has many tasks to be looked at, and a task that
         # comes alone would pay for all of them.
-        if self._changes != self._roster.changes or now - self._seen_at > FRESH_SECONDS:
+        if anew or self._changes != self._roster.changes or now - self._seen_at > FRESH_SECONDS:
             self._seen, self._seen_at, self._changes = self._roster.capacities(), now, self._roster.changes
         return self._seen
 
@@ -110,7 +114,7 @@ class Places:
             ):
                 claimed.append((opening.assignment, opening.member.profile.id))
             else:
-                self._roster.changes += 1
+                self._seen_at = -math.inf  # there is room for one more
         if claimed:
             self._hand_over(claimed)
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 from nervio.kernel.time import Instant
 from nervio.modules.fleet.contracts import WorkerStatus
-from nervio.modules.fleet.domain.dispatch import Candidate, Capacity, Predict, Slots
+from nervio.modules.fleet.domain.dispatch import Candidate, Capacity, Predict, Slots, remaining
 from nervio.modules.fleet.store.workers import WorkerState
 from nervio.ports.workers import Assignment, Profile, WorkerTransport
 
@@ -42,6 +42,8 @@ class Member:
     held: dict[TaskKey, Held] = field(default_factory=dict)
     promised: list[float] = field(default_factory=list)
     """The predicted seconds of tasks that are about to be queued and claimed for it in one commit."""
+    waiting_seconds: float = 0.0
+    """What the tasks are likely to take in all that it holds and has not begun."""
     completed: int = 0
     failed: int = 0
     worked_ms: int = 0
@@ -60,12 +62,16 @@ class Member:
 
     def capacity(self, now: float) -> Capacity:
         """What it can take."""
+        unused = self.profile.slots - len(self.held)
+        begins, waits = self.promised[: max(unused, 0)], self.promised[max(unused, 0) :]
 
-        def look() -> list[tuple[float, float]]:
-            held = [(one.predicted, one.elapsed(now)) for one in self.held.values()]
-            return held + [(predicted, 0.0) for predicted in self.promised]
+        def look() -> list[float]:
+            at_work = islice(self.held.values(), self.profile.slots)
+            return [*(remaining(one.predicted, one.elapsed(now)) for one in at_work), *begins]
 
-        slots = Slots(self.profile.slots, len(self.held) + len(self.promised), look)
+        slots = Slots(
+            self.profile.slots, unused - len(self.promised), max(self.waiting_seconds, 0.0) + sum(waits), look
+        )
         kinds, models = frozenset(self.profile.kinds), frozenset(self.profile.models)
         return Capacity(self.profile.id, kinds, models, self.free, slots, self.idle)
 
@@ -95,7 +101,7 @@ class Roster:
         self._gone: list[WorkerState] = []
         self._superseded: list[tuple[str, Assignment]] = []
         self.changes = 0
-        """Grows with every change of what workers can take, but for a promise that became an assignment."""
+        """Grows whenever workers may take less, or other workers are there; but not with what is promised by `Places`."""
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -113,6 +119,7 @@ class Roster:
         before = self._members.get(profile.id)
         if before is not None and before.profile.boot == profile.boot:
             before.profile, before.transport = profile, transport
+            before.waiting_seconds = sum(one.predicted for one in islice(before.held.values(), profile.slots, None))
             self.hear(profile.id)
             return []
         lost = [] if before is None else self.leave(profile.id)
@@ -158,6 +165,8 @@ class Roster:
             if taken is not None:
                 self._superseded.append((before[0], taken[1].assignment))
         begun_at = self._monotonic() if len(member.held) < member.profile.slots else None
+        if begun_at is None:
+            member.waiting_seconds += predicted
         member.held[key] = Held(assignment, predicted, begun_at)
         self._holders[key] = worker_id, assignment.token
         return True
@@ -167,15 +176,19 @@ class Roster:
         holder = self._holders.get(key)
         if holder is None or holder[1] != token or worker_id not in (None, holder[0]):
             return None
-        self.changes += 1
         del self._holders[key]
         member = self._members[holder[0]]
         held = member.held.pop(key)
         slots = max(member.profile.slots, 1)
+        if held.begun_at is None:
+            member.waiting_seconds -= held.predicted
         if len(member.held) >= slots:
             (next_one,) = islice(member.held.values(), slots - 1, slots)
             if next_one.begun_at is None:  # it waited for the slot that is free now
                 next_one.begun_at = self._monotonic()
+                member.waiting_seconds -= next_one.predicted
+        else:
+            member.waiting_seconds = 0.0  # so that what rounding leaves does not add up
         return member, held
 
     def take_superseded(self) -> list[tuple[str, Assignment]]:
