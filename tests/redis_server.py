@@ -13,9 +13,10 @@ START_SECONDS = 10.0
 
 
 class OwnRedis:
-    """A server without persistence on a port of its own."""
+    """A server on a port of its own, without persistence; or one that has every command on the disk before it answers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self._keeps = ("--appendonly", "yes", "--appendfsync", "always") if durable else ("--appendonly", "no")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -24,10 +25,10 @@ class OwnRedis:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts it on its port, empty, and waits until it answers."""
+        """Starts it on its port and waits until it answers."""
         program = shutil.which("redis-server")
         assert program is not None, 'mark the test with services("redis")'
-        command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self._keeps]
         self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
         while self.say("PING") != "+PONG":
@@ -42,17 +43,17 @@ class OwnRedis:
         return ""
 
     def kill(self) -> None:
-        """Ends it at once, if it runs; it forgets everything."""
+        """Ends it at once, if it runs; without persistence it forgets everything."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
 
 
 @contextlib.contextmanager
-def a_redis() -> Iterator[OwnRedis]:
+def a_redis(*, durable: bool = False) -> Iterator[OwnRedis]:
     """A server that is running, ended afterwards."""
     with tempfile.TemporaryDirectory(prefix="nervio-redis-") as folder:
-        server = OwnRedis(Path(folder))
+        server = OwnRedis(Path(folder), durable=durable)
         server.start()
         try:
             yield server

@@ -1,5 +1,6 @@
 """Tasks a second, processor time and round trips: ours three ways, and the peers."""
 
+import itertools
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,6 +21,8 @@ WHOLE, IN_PROCESS = "ours_mqtt", "ours_sqlite"
 OURS = (WHOLE, IN_PROCESS, "ours_postgres")
 BASE = "celery"
 PATIENT = "dramatiq"
+IN_MEMORY = "_in_memory"
+"""What a peer's name ends with where its Redis keeps nothing on the disk."""
 
 GOALS = {
     "tasks_to_celery": ">= 5",
@@ -34,7 +37,8 @@ LEGEND = {
     "processes of their own: work goes out over MQTT, results come back over gRPC. The goals are of this one",
     IN_PROCESS: "the same with the workers in the process",
     "ours_postgres": "that on PostgreSQL",
-    **{peer.name: peer.label for peer in PEERS},
+    **{peer.name: f"{peer.label}; Redis has each command on the disk before it answers" for peer in PEERS},
+    **{peer.name + IN_MEMORY: "the same; Redis keeps nothing on the disk" for peer in PEERS},
     "tasks/s": "no-op tasks with a body of 200 bytes, queued by one process, until all are done",
     "cpu us": "processor time a task of all processes but the database's, Redis's and the broker's own",
     "round trip": "one task queued, done, and its result back, one after another",
@@ -66,7 +70,7 @@ async def measure(queues: dict[str, Measured], skipped: dict[str, str], load: Lo
     try:
         programs = await install()
     except (UnavailableError, OSError) as reason:
-        skipped.update({peer.name: str(reason) for peer in PEERS})
+        skipped.update({peer.name + kept: str(reason) for peer in PEERS for kept in ("", IN_MEMORY)})
     for number in range(options.runs):
         options.note(f"run {number + 1} of {options.runs}")
         for name in OURS:
@@ -76,14 +80,15 @@ async def measure(queues: dict[str, Measured], skipped: dict[str, str], load: Lo
                         await _measure(queues.setdefault(name, Measured()), client, load, 0)
                 except UnavailableError as reason:
                     skipped[name] = str(reason)
-        for peer in PEERS if programs is not None else ():
+        for peer, kept in itertools.product(PEERS, ("", IN_MEMORY)) if programs is not None else ():
             assert programs is not None
+            name = peer.name + kept
             try:
-                with a_redis() as server:
+                with a_redis(durable=not kept) as server:
                     async with running(peer, programs, server.url) as client:
-                        await _measure(queues.setdefault(peer.name, Measured()), client, load, peer.workers)
+                        await _measure(queues.setdefault(name, Measured()), client, load, peer.workers)
             except UnavailableError as reason:
-                skipped[peer.name] = str(reason)
+                skipped[name] = str(reason)
 
 
 async def _measure(into: Measured, client: Client, load: Load, workers: int) -> None:
@@ -126,7 +131,8 @@ def figures_of(queues: Mapping[str, Measured]) -> dict[str, float]:
             figures[f"{name}_cpu_us"] = spread(measured.cpu_us).median
             figures[f"{name}_p50_ms"] = spread(measured.p50_ms).median
             figures[f"{name}_p99_ms"] = spread(measured.p99_ms).median
-    for prefix, contender in (("", WHOLE), ("in_process_", IN_PROCESS)):
+    ours, theirs_kept = (("", WHOLE), ("in_process_", IN_PROCESS)), ("", IN_MEMORY)
+    for (prefix, contender), kept in itertools.product(ours, theirs_kept):
         for key, what, peer in (
             ("tasks_to_celery", "tasks_a_second", BASE),
             ("tasks_to_dramatiq", "tasks_a_second", PATIENT),
@@ -135,9 +141,9 @@ def figures_of(queues: Mapping[str, Measured]) -> dict[str, float]:
             ("p50_to_dramatiq", "p50_ms", PATIENT),
             ("p99_to_celery", "p99_ms", BASE),
         ):
-            mine, theirs = figures.get(f"{contender}_{what}"), figures.get(f"{peer}_{what}")
+            mine, theirs = figures.get(f"{contender}_{what}"), figures.get(f"{peer}{kept}_{what}")
             if mine is not None and theirs is not None:
-                figures[prefix + key] = mine / theirs
+                figures[prefix + key + kept] = mine / theirs
     return figures
 
 
