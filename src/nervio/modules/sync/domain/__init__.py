@@ -1,0 +1,1 @@
+"""The rules of sync on plain values: which queries are let through (`queries`), and what is asked of a source page by page."""
