@@ -28,7 +28,8 @@ MOST_CODES = 500
 _OFFSET, _LIMIT = 9_007_199_254_740_881, 9_007_199_254_740_847
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 _STAND_INS = {"offset": str(_OFFSET), "limit": str(_LIMIT)}
-_PAGE = "nervio_page"
+_PAGE, _OURS = "nervio_page", ":nervio_"
+"""Names of ours in what is sent: the subquery, and how parameters begin."""
 
 
 class Dialect(StrEnum):
@@ -231,6 +232,10 @@ def read_query(text: str, dialect: Dialect) -> Query:
 def _parse(text: str, dialect: Dialect) -> exp.Query:
     if len(text) > LONGEST_QUERY:
         raise invalid("query_too_long", f"queryTemplate has more than {LONGEST_QUERY} characters.", field=FIELD)
+    if _OURS in text.lower():
+        raise invalid(
+            "query_has_parameter", f"queryTemplate may not have {_OURS!r} anywhere; write it otherwise.", field=FIELD
+        )
     if "\0" in text:
         raise invalid("query_has_nul", "queryTemplate has a NUL character; remove it.", field=FIELD)
     filled = _PLACEHOLDER.sub(_stand_in, text)
