@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -108,11 +108,12 @@ def test_sql_server_pages_with_top_and_keeps_its_with_in_front() -> None:
 @pytest.mark.parametrize("limit", [0, -1, LARGEST_PAGE + 1])
 def test_a_page_has_a_limit(limit: int) -> None:
     query = read_query(TEMPLATE, Dialect.SQLITE)
-    for ask in (
+    asks: tuple[Callable[[], Statement], ...] = (
         lambda: query.page(["code"], None, limit),
         lambda: query.at_offset(0, limit),
         lambda: query.preview(limit),
-    ):
+    )
+    for ask in asks:
         with pytest.raises(NervioError) as refusal:
             ask()
         assert refusal.value.data["field"] == "limit"
