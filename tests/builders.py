@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,8 @@ from nervio.db import migrate
 from nervio.db.context import Ctx
 from nervio.db.database import Database
 from nervio.db.postgresql import PostgreSQLDatabase
+from nervio.db.pruning import ROUND_SECONDS, Aged, Pruner
+from nervio.db.sequencer import number_commits
 from nervio.db.sqlite import SQLiteDatabase
 from nervio.kernel.ids import new_id
 from nervio.kernel.quantity import UNIT
@@ -285,6 +287,24 @@ async def level_of(store: Store, product: Product, location: str = MAIN) -> tupl
         if level.location_code == location:
             return level.on_hand / UNIT, level.reserved / UNIT
     return 0, 0
+
+
+async def number_all(store: Store) -> None:
+    """Gives every commit its position, however many other tests have left without one."""
+    while await store.database.bookkeep("sequence", number_commits):
+        pass
+
+
+async def prune_all(store: Store, aged: Sequence[Aged]) -> None:
+    """Has everything forgotten that is over, from the newest fact on, however much other tests have left in the database."""
+    await number_all(store)
+    pruner, has_rested = Pruner(36_500, 36_500, readers=[], others=aged), 0
+    while has_rested < 2:
+        # What is removed makes a round long, and so does what is only looked at: several that remove nothing, and then a rest.
+        started = asyncio.get_running_loop().time()
+        removed = await pruner.run(store.ctx)
+        is_short = asyncio.get_running_loop().time() - started < ROUND_SECONDS
+        has_rested = has_rested + 1 if is_short and not removed else 0
 
 
 async def assert_sound(stores: Store | Iterable[Store]) -> None:

@@ -7,14 +7,12 @@ import pytest
 from sqlalchemy import select, update
 
 from nervio.db.batch import Batch, Command, Effect, Operation
-from nervio.db.pruning import Pruner
-from nervio.db.sequencer import number_commits
 from nervio.db.tables import queue_items
 from nervio.kernel.errors import NervioError
 from nervio.kernel.ids import new_id
 from nervio.modules.jobs import api
 from nervio.modules.jobs.contracts import QUEUE, EnqueueJob, JobQueued, JobState
-from tests.builders import Store
+from tests.builders import Store, prune_all
 from tests.modules.jobs.working import Workshop, a_runner, ended, enqueue
 
 
@@ -106,13 +104,11 @@ async def test_what_ended_long_ago_is_forgotten_and_what_waits_is_not(store: Sto
     await ended(store, a_runner(store, workshop), done)
     moved = update(queue_items).where(queue_items.c.id == waiting).values(created_at=1, run_at=1)
     await store.database.bookkeep("prune", lambda c: c.execute(moved))
-    pruner = Pruner(9_999, 9_999, [], api.list_aged(30))
-    await pruner.run(store.ctx)
+    await prune_all(store, api.list_aged(30))
     assert len(await api.list_jobs(store.ctx)) == 2
     store.clock.advance(31 * 86_400)
     await enqueue(store, "retired")
-    await store.database.bookkeep("sequence", number_commits)
-    await Pruner(9_999, 9_999, [], api.list_aged(30)).run(store.ctx)
+    await prune_all(store, api.list_aged(30))
     assert [job.state for job in await api.list_jobs(store.ctx)] == [JobState.WAITING] * 2
     with pytest.raises(NervioError, match="no job"):
         await api.get_job(store.ctx, done)

@@ -6,8 +6,6 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Table, func, select
 
-from nervio.db.pruning import Pruner
-from nervio.db.sequencer import number_commits
 from nervio.kernel.time import DAY, SECOND
 from nervio.modules.catalog import api as catalog
 from nervio.modules.catalog.contracts import LocationInput
@@ -20,7 +18,7 @@ from nervio.modules.safety.models.rules import rule_states, rule_trips
 from nervio.modules.safety.usecases.delivering import AlertWorker
 from nervio.ports.actions import Account
 from nervio.ports.alerts import Delivery, Message, Receipt
-from tests.builders import Store
+from tests.builders import Store, prune_all
 from tests.modules.safety.campaigns import VAULT
 from tests.modules.safety.watched import Planted, trips, turn_on, watching
 
@@ -32,9 +30,7 @@ RULE = "stock_invariant"
 async def prune(store: Store) -> None:
     """One round of a process that has just started, in a shop that has gone on working."""
     await catalog.save_location(store.ctx, LocationInput("NEW", f"At {store.clock.now()}"))
-    await store.database.bookkeep("sequence", number_commits)
-    while await Pruner(36_500, 36_500, readers=[], others=list_aged(DAYS, DAYS)).run(store.ctx):
-        pass
+    await prune_all(store, list_aged(DAYS, DAYS))
 
 
 async def count(store: Store, table: Table) -> int:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from nervio.db.context import Ctx
 from nervio.db.outbox import read_after
-from nervio.db.sequencer import number_commits
 from nervio.modules.identity.contracts import Tenant
 from nervio.modules.safety import api as safety
 from nervio.modules.safety.api import rules as api
@@ -15,7 +14,7 @@ from nervio.modules.stock import api as stock
 from nervio.modules.stock.contracts import LevelPolicy
 from nervio.ports.probes import Question, Reading
 from nervio.runtime.manifests import MANIFESTS
-from tests.builders import MAIN, Store, milli
+from tests.builders import MAIN, Store, milli, number_all
 
 
 @dataclass
@@ -63,7 +62,7 @@ async def trips(store: Store, rule: str | None = None) -> list[Trip]:
 
 async def facts(store: Store, *types: str) -> list[str]:
     """The types of the shop's facts, or of all of them, in the order in which they became true."""
-    await store.database.bookkeep("sequence", number_commits)
+    await number_all(store)
     found = await store.database.read(lambda c: read_after(c, 0, 0, 10_000, store.ctx.tenant_id))
     return [event.type for event in found if not types or event.type in types]
 

@@ -4,7 +4,6 @@ import pytest
 from msgspec.structs import replace
 
 from nervio.db.outbox import read_after
-from nervio.db.sequencer import number_commits
 from nervio.kernel.errors import Kind, NervioError
 from nervio.kernel.ids import new_id
 from nervio.modules.ledger import api as ledger
@@ -22,6 +21,7 @@ from tests.builders import (
     assert_sound,
     level_of,
     milli,
+    number_all,
 )
 
 
@@ -43,7 +43,7 @@ async def refusal(store: Store, kind: str, given: StockDocument) -> NervioError:
 
 async def events(store: Store, kind: str) -> list[dict[str, object]]:
     """Payloads of the outbox in order."""
-    await store.database.bookkeep("sequence", number_commits)
+    await number_all(store)
     found = await store.database.read(lambda c: read_after(c, 0, 0, 10_000, store.ctx.tenant_id))
     return [event.payload for event in found if event.type == kind]
 
